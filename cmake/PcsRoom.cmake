@@ -1,0 +1,47 @@
+# pcs_room(NAME SOURCES ... [ROOMS ...] [LIBS ...]): a folder is a room and one static library.
+# ROOMS are the rooms it may include (checked by tests/check_layers); LIBS are outside libraries.
+include_guard(GLOBAL)
+include(PcsFlags)
+find_package(PkgConfig REQUIRED)
+set(THREADS_PREFER_PTHREAD_FLAG ON)
+find_package(Threads REQUIRED)
+
+get_filename_component(PCS_ROOT "${CMAKE_CURRENT_LIST_DIR}/.." ABSOLUTE)
+
+function(pcs_room name)
+  cmake_parse_arguments(R "" "" "SOURCES;ROOMS;LIBS" ${ARGN})
+  add_library(pcs_${name} STATIC ${R_SOURCES})
+  target_include_directories(pcs_${name} PUBLIC ${PCS_ROOT}/include)
+  target_include_directories(pcs_${name} INTERFACE ${CMAKE_CURRENT_SOURCE_DIR}/..)
+  target_include_directories(pcs_${name} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
+  foreach(room ${R_ROOMS})
+    target_link_libraries(pcs_${name} PUBLIC pcs_${room})
+  endforeach()
+  target_link_libraries(pcs_${name} PUBLIC ${R_LIBS} Threads::Threads)
+endfunction()
+
+# pcs_find(VAR MODULE...): a required library as an imported target PkgConfig::VAR.
+macro(pcs_find var)
+  if(NOT TARGET PkgConfig::${var})
+    pkg_check_modules(${var} REQUIRED IMPORTED_TARGET GLOBAL ${ARGN})
+  endif()
+endmacro()
+
+# pcs_find_optional(NAME VAR MODULE...): PCS_WITH_NAME=AUTO|ON|OFF decides; sets PCS_HAVE_NAME.
+macro(pcs_find_optional name var)
+  set(PCS_WITH_${name} AUTO CACHE STRING "Use ${name}: AUTO, ON or OFF")
+  set_property(CACHE PCS_WITH_${name} PROPERTY STRINGS AUTO ON OFF)
+  if(PCS_WITH_${name} STREQUAL "OFF")
+    set(PCS_HAVE_${name} FALSE)
+  elseif(TARGET PkgConfig::${var})
+    set(PCS_HAVE_${name} TRUE)
+  else()
+    if(PCS_WITH_${name} STREQUAL "ON")
+      pkg_check_modules(${var} REQUIRED IMPORTED_TARGET GLOBAL ${ARGN})
+    else()
+      pkg_check_modules(${var} IMPORTED_TARGET GLOBAL ${ARGN})
+    endif()
+    set(PCS_HAVE_${name} ${${var}_FOUND})
+  endif()
+  message(STATUS "optional ${name}: ${PCS_WITH_${name}} -> ${PCS_HAVE_${name}}")
+endmacro()

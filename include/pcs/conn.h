@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Byte-stream connection: plain TCP now, TLS behind the same calls. Non-blocking.
+ * Life: conn_new takes the fd; conn_free closes it. Threads: one at a time.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <sys/types.h>
+
+struct conn;
+struct iovec;
+
+struct conn *conn_new(int fd); /* NULL: no memory (the fd stays the caller's) */
+void conn_free(struct conn *c);
+int conn_fd(const struct conn *c);
+short conn_wants(const struct conn *c); /* extra poll events the transport itself needs */
+
+/* One sendmsg/recvmsg. Bytes moved (> 0), -EAGAIN, -EPIPE when the peer is gone, other negative. */
+ssize_t conn_sendv(struct conn *c, const struct iovec *iov, int count);
+ssize_t conn_recvv(struct conn *c, const struct iovec *iov, int count);
+
+/* Half-close: no more from us. */
+void conn_shutdown(struct conn *c);

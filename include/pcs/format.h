@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a frame's bytes mean: pixel layout or codec, size, rate, colour.
+ * A compressed format keeps two promises everywhere behind the encoders:
+ *   H.264: one whole access unit in Annex B (4-byte start codes), SPS and PPS in front of each IDR;
+ *   JPEG:  one whole picture from SOI to EOI that carries its own Huffman tables.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum format_id {
+    FORMAT_NONE,
+    FORMAT_YUYV,  /* 4:2:2 packed Y0 U Y1 V */
+    FORMAT_UYVY,  /* 4:2:2 packed U Y0 V Y1 */
+    FORMAT_NV12,  /* 4:2:0, Y plane, interleaved UV plane */
+    FORMAT_YU12,  /* 4:2:0 planar Y, U, V (I420) */
+    FORMAT_GREY,  /* 8-bit luma */
+    FORMAT_RGB24, /* bytes R G B */
+    FORMAT_JPEG,
+    FORMAT_H264,
+    FORMAT_COUNT
+};
+
+enum color_range { COLOR_RANGE_LIMITED, COLOR_RANGE_FULL };
+enum color_matrix { COLOR_MATRIX_601, COLOR_MATRIX_709 };
+
+#define FORMAT_MAX_SIZE   8192 /* pixels, either direction: more is refused on any input */
+#define FORMAT_MAX_PLANES 3
+
+struct format {
+    enum format_id id;
+    int width, height;    /* pixels */
+    int fps_num, fps_den; /* nominal rate; 0/1 = unknown */
+    enum color_range range;
+    enum color_matrix matrix;
+};
+
+struct format_info {
+    const char *name;      /* for people: "YUYV", "H.264" */
+    uint32_t fourcc;       /* V4L2's, little-endian characters */
+    uint32_t fourcc_other; /* a second V4L2 name (JPEG besides MJPG), 0 = none */
+    bool compressed;
+    int planes;
+    int plane_shift_x[FORMAT_MAX_PLANES]; /* log2 of horizontal subsampling of each plane */
+    int plane_shift_y[FORMAT_MAX_PLANES];
+    int bytes_per_sample[FORMAT_MAX_PLANES]; /* bytes per (subsampled) sample of each plane */
+};
+
+#define FORMAT_FOURCC(a, b, c, d)                                                                  \
+    ((uint32_t)(a) | (uint32_t)(b) << 8 | (uint32_t)(c) << 16 | (uint32_t)(d) << 24)
+
+const struct format_info *format_info(enum format_id id); /* never NULL; FORMAT_NONE for unknown */
+enum format_id format_by_fourcc(uint32_t fourcc);         /* FORMAT_NONE when unknown */
+enum format_id format_by_name(const char *name);          /* four characters, any case */
+bool format_same(const struct format *a, const struct format *b); /* all but the rate */
+
+/*
+ * Offsets, strides and total bytes of a raw picture in one buffer, as V4L2 single-plane buffers lay
+ * it out: `stride0` is the stride of the first plane in bytes (0: tight), the others follow from it.
+ * Returns the size in bytes, 0 for a compressed or impossible format.
+ */
+size_t format_layout(const struct format *f, int stride0, size_t offset[FORMAT_MAX_PLANES],
+                     int stride[FORMAT_MAX_PLANES]);
+
+/* "1920x1080 YUYV @ 30" into buf; returns buf. */
+char *format_describe(const struct format *f, char *buf, size_t size);

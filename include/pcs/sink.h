@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Sink: an output. One file, one line in src/sinks/sinks.c, one line of CMake; it brings its options
+ * with it. A sink subscribes to the hub it is given, works in its own thread, and never slows the
+ * producer.
+ * Life: open → (frames flow) → finish → free, all by the supervisor. Threads: main; report: any.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "pcs/err.h"
+#include "pcs/option.h"
+
+struct cJSON;
+struct hub;
+struct sink;
+
+/* What the program tells every sink. Borrowed; outlives the sink. */
+struct sink_env {
+    const char *name;    /* of this camera */
+    const char *version; /* of the program */
+    struct hub *hub;     /* encoded frames */
+};
+
+struct sink_totals {
+    uint64_t sent, dropped, queued, bytes, reconnects;
+    bool connected;
+};
+
+struct sink_backend {
+    const char *kind; /* "push": in logs, the summary, the INI section */
+    const struct option_def *options;
+    size_t option_count;
+    size_t config_size;
+    bool (*wanted)(const void *config);
+    /* Judge the options together, before anything is opened. 0, or negative with err. */
+    int (*check)(const void *config, struct err *err);
+    int (*open)(struct sink **out, const void *config, const struct sink_env *env, struct err *err);
+    /* The config's live options changed (SIGHUP). May be NULL. */
+    void (*reconfigure)(struct sink *sink, const void *config);
+    /* The hub has ended: deliver what is queued until `deadline_us`, then stop. Blocks. */
+    void (*finish)(struct sink *sink, int64_t deadline_us);
+    void (*free)(struct sink *sink);
+    void (*totals)(struct sink *sink, struct sink_totals *out);
+    struct cJSON *(*report)(struct sink *sink); /* its object in the summary's "outputs" */
+};

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Source: where pictures come from. One file, one line in src/capture/sources.c, one line of CMake;
+ * it brings its options with it.
+ * Life: open → next … next → close, all in the capture thread, which opens it again with back-off
+ * when it fails. A frame may outlive its source (a driver's buffer then just is not queued again).
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "pcs/err.h"
+#include "pcs/format.h"
+#include "pcs/option.h"
+
+struct frame;
+struct source;
+struct stop;
+
+/* What the user asked of any source. Zero = no wish: up to 1280x720@30. */
+struct source_wish {
+    int width, height;
+    int fps;
+    enum format_id format; /* --format */
+    enum format_id codec;  /* FORMAT_JPEG/FORMAT_H264 when --codec names it: prefer to capture it ready
+                              made; FORMAT_NONE = auto */
+};
+
+struct source_backend {
+    const char *name;
+    const struct option_def *options;
+    size_t option_count;
+    size_t config_size;
+    bool (*implied)(const void *config);  /* one of its options names it (--device …) */
+    bool (*available)(const void *config); /* for --source auto: is such a camera here? */
+
+    /* Opens and starts. On success *format says what next() will give. Errors: -ENODEV, -EBUSY,
+     * -EACCES … with a line that names the device. */
+    int (*open)(struct source **out, const struct source_wish *wish, const void *config,
+                struct stop *stop, struct format *format, struct err *err);
+    /*
+     * Wait for the next frame. 0: *out with one reference (seq and wall_us are filled in by the
+     * caller). -EAGAIN: a frame was lost or unusable and counted in *lost; go on. -ECANCELED: stopped.
+     * -ENODATA: end of the input, for good. Anything else: broken; close and open again (err says
+     * why). A frame whose format differs from the last one announces a change.
+     */
+    int (*next)(struct source *source, const struct frame **out, unsigned *lost, struct err *err);
+    void (*close)(struct source *source);
+};
+
+/* All of them, in the order `auto` tries; NULL at the end. */
+extern const struct source_backend *const source_backends[];

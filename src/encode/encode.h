@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Encode stage: a thread that takes the newest picture from the raw hub, encodes it and publishes
+ * the packet at once to the packet hub; it rests while nobody subscribes there.
+ * And copy: what a camera compressed itself goes through untouched, in the capture thread.
+ * Life: encode_start/encode_stop by the pipeline. Threads: main; set_bitrate and stats from any.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "encode/encoder.h"
+#include "pcs/option.h"
+#include "pcs/stats.h"
+
+struct encode;
+struct hub;
+
+extern const struct option_def encode_options[];
+extern const size_t encode_option_count;
+
+/* What the configured --codec makes of a source of this format (auto: what is compressed already
+ * stays, else H.264). */
+enum format_id encode_output(const struct encode_config *config, enum format_id source);
+
+/* The encoder opens at the first frame. 0 or a negative errno. */
+int encode_start(struct encode **out, const struct encode_config *config, enum format_id output,
+                 struct hub *raw, struct hub *packets, struct err *err);
+/* The raw hub has ended or ends now: encodes what is queued, drains, ends the packet hub, joins. */
+void encode_stop(struct encode *e);
+void encode_set_bitrate(struct encode *e, int64_t bitrate);
+
+struct encode_stats {
+    uint64_t taken;   /* pictures the stage was offered (0 while resting) */
+    uint64_t encoded; /* packets published */
+    uint64_t dropped; /* pictures not encoded: newer ones were there, unusable, or encoder failed */
+    char encoder[48]; /* "libx264", "turbojpeg"; "" before the first frame */
+};
+void encode_get_stats(struct encode *e, struct encode_stats *out);
+const struct histogram *encode_latency(const struct encode *e); /* picture in hand → packet */
+
+/*
+ * Copy: one frame of a camera's own JPEG or H.264 to a packet that keeps format.h's promises (tables
+ * and parameter sets added, padding cut), with its bytes in a pool frame: the driver gets its buffer
+ * back at once. Not thread-safe; one per source.
+ */
+struct copy;
+struct copy *copy_new(struct pool *pool);
+void copy_free(struct copy *c);
+/* 0 with *out (one reference); -EBADMSG: cut or corrupt, drop it; -EAGAIN: nothing to send yet (H.264
+ * before its first key frame); -ENOMEM. */
+int copy_frame(struct copy *c, const struct frame *in, const struct frame **out);

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Encoder: one raw (or JPEG) frame in, at most one packet out. One file, one line in
+ * src/encode/encoders.c, one line of CMake.
+ * Life and threads: opened, used and closed in the encode thread; set_bitrate from any.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "pcs/err.h"
+#include "pcs/format.h"
+
+struct encoder;
+struct frame;
+struct pool;
+
+/* The section "encode" of the options; offsets in encode_options[]. */
+struct encode_config {
+    int codec;           /* index into encode_codecs: auto, h264, mjpeg */
+    const char *encoder; /* a libavcodec encoder, NULL = auto */
+    int64_t bitrate;     /* bits per second */
+    int64_t quality;     /* JPEG, 1..100 */
+    int64_t gop;         /* frames; 0 = two seconds */
+    const char *preset;  /* of the libavcodec encoder, NULL = its live default */
+};
+
+struct encoder_backend {
+    const char *name;
+    enum format_id output;
+    bool (*accepts)(enum format_id input);
+    int (*open)(struct encoder **out, const struct encode_config *config, const struct format *in,
+                struct pool *pool, struct err *err);
+    /*
+     * Encode one picture; `key` asks for a key frame. 0 with *out = a packet (one reference) whose
+     * meta is copied from its picture, or NULL when the encoder wants more first. -EBADMSG: this
+     * picture was unusable, go on. Other negatives: the encoder is broken, open it again.
+     */
+    int (*encode)(struct encoder *encoder, const struct frame *in, bool key,
+                  const struct frame **out);
+    /* What is still inside, one packet a call; *out = NULL when empty. May be NULL. */
+    int (*drain)(struct encoder *encoder, const struct frame **out);
+    void (*set_bitrate)(struct encoder *encoder, int64_t bitrate); /* may be NULL */
+    void (*close)(struct encoder *encoder);
+};
+
+extern const struct encoder_backend encoder_jpeg;
+extern const struct encoder_backend encoder_h264;
+
+/* The first backend that makes `output` from `input`, or NULL. */
+const struct encoder_backend *encoder_find(enum format_id input, enum format_id output);
