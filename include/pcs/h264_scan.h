@@ -11,6 +11,7 @@
 
 enum h264_nal_type {
     H264_NAL_SLICE = 1,
+    H264_NAL_PARTITION_A = 2,
     H264_NAL_IDR = 5,
     H264_NAL_SEI = 6,
     H264_NAL_SPS = 7,
@@ -20,7 +21,7 @@ enum h264_nal_type {
 
 struct h264_nal {
     const uint8_t *data; /* the NAL header byte; behind the start code */
-    size_t size;         /* without trailing zero bytes */
+    size_t size;         /* without trailing zero bytes; never 0 */
     int type;            /* nal_unit_type, 0..31 */
 };
 
@@ -28,16 +29,19 @@ struct h264_nal {
 bool h264_next_nal(const uint8_t *data, size_t size, size_t *pos, struct h264_nal *out);
 
 struct h264_unit_info {
-    bool has_idr, has_sps, has_pps, has_slice, has_aud;
+    bool has_idr, has_sps, has_pps, has_slice,
+        has_aud;              /* an IDR picture's slices count as slices */
     struct h264_nal sps, pps; /* the first of each, borrowed */
 };
 void h264_scan_unit(const uint8_t *data, size_t size, struct h264_unit_info *out);
 
 struct h264_sps {
     int profile_idc, constraint_flags, level_idc;
-    int width, height; /* cropped */
-    bool full_range;   /* VUI video_full_range_flag */
-    int matrix;        /* VUI matrix_coefficients, 2 = unspecified */
+    int chroma_format; /* 0 = grey, 1 = 4:2:0, 2 = 4:2:2, 3 = 4:4:4 */
+    int luma_bits, chroma_bits;
+    int width, height;    /* cropped; 1..FORMAT_MAX_SIZE */
+    bool full_range;      /* VUI video_full_range_flag */
+    int matrix;           /* VUI matrix_coefficients, 2 = unspecified */
     int fps_num, fps_den; /* VUI timing (per frame), 0/1 when absent */
 };
 /* 0 or -EBADMSG. `sps` is the NAL unit from its header byte on, emulation prevention included. */
