@@ -14,7 +14,6 @@ struct iovec;
 struct conn *conn_new(int fd); /* NULL: no memory (the fd stays the caller's) */
 void conn_free(struct conn *c);
 int conn_fd(const struct conn *c);
-short conn_wants(const struct conn *c); /* extra poll events the transport itself needs */
 
 /* One sendmsg/recvmsg. Bytes moved (> 0), -EAGAIN, -EPIPE when the peer is gone, other negative. */
 ssize_t conn_sendv(struct conn *c, const struct iovec *iov, int count);

@@ -17,7 +17,7 @@
 #include "pcs/format.h"
 
 enum frame_flags {
-    FRAME_KEY = 1,    /* decoding can start here; every raw picture and JPEG is one */
+    FRAME_KEY = 1,     /* decoding can start here; every raw picture and JPEG is one */
     FRAME_REPLAY = 2,  /* sent again after a break: for recordings, not for live viewers */
     FRAME_REWOUND = 4, /* first after a break or replay: its number may be lower than the last */
 };
@@ -34,10 +34,10 @@ enum frame_stage {
 struct frame {
     struct format format;
     unsigned flags;
-    uint64_t seq;          /* 1, 2, 3 … per stream; a hole is a loss */
-    int64_t capture_us;    /* monotonic clock of the machine that captured it; decode order */
-    int64_t wall_us;       /* the same moment, Unix epoch */
-    int64_t pts_delay_us;  /* presentation minus decoding time; 0 unless the stream has B-frames */
+    uint64_t seq;         /* 1, 2, 3 … per stream; a hole is a loss */
+    int64_t capture_us;   /* monotonic clock of the machine that captured it; decode order */
+    int64_t wall_us;      /* the same moment, Unix epoch */
+    int64_t pts_delay_us; /* presentation minus decoding time; 0 unless the stream has B-frames */
     int64_t stage_us[STAGE_COUNT];
 
     const uint8_t *data; /* packet, or first byte of the picture */

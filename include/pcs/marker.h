@@ -6,8 +6,8 @@
  * 128 bits in reading order as 32 columns x 4 rows of square cells in the top left corner, white = 1:
  *   16 bits sync 0xA5C3 · 32 bits frame number · 64 bits capture time (us) · 16 bits CRC-16/CCITT-FALSE
  *   over the 12 bytes of number and time, all big-endian.
- * Cell size in pixels: width / 64, rounded down to even, at least 2. Pictures narrower than 64 or
- * lower than 8 pixels carry none.
+ * Cell size in pixels: the smaller of width / 64 and height / 4, rounded down to even, at least 2.
+ * Pictures narrower than 64 or lower than 8 pixels carry none.
  */
 #pragma once
 

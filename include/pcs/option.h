@@ -41,12 +41,12 @@ enum option_flags {
 };
 
 struct option_def {
-    const char *name;    /* without dashes; also the INI key */
-    char letter;         /* short form or 0 */
+    const char *name; /* without dashes; also the INI key */
+    char letter;      /* short form or 0 */
     enum option_type type;
-    size_t offset;       /* in the part's config struct */
-    const char *value;   /* default, as a user would type it; NULL = zero/none */
-    int64_t min, max;    /* for numbers (both 0: no limit), inclusive */
+    size_t offset;              /* in the part's config struct */
+    const char *value;          /* default, as a user would type it; NULL = zero/none */
+    int64_t min, max;           /* for numbers (both 0: no limit), inclusive */
     const char *const *choices; /* NULL-terminated, for OPTION_CHOICE */
     unsigned flags;
     const char *arg;  /* name of the value in --help; NULL for flags */
@@ -80,8 +80,8 @@ enum options_result {
  * after parsing (combinations, files that must exist) and fills err. Returns an options_result, or
  * a negative errno with err->text = one line for the user (exit 2).
  */
-int options_load(struct options *o, int argc, char **argv,
-                 int (*check)(void *arg, struct err *err), void *arg, struct err *err);
+int options_load(struct options *o, int argc, char **argv, int (*check)(void *arg, struct err *err),
+                 void *arg, struct err *err);
 
 /*
  * Read the file again. Live options take their new value at once; `changed` hears the name of each

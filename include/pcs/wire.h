@@ -28,8 +28,8 @@ struct frame;
 #define WIRE_VERSION     1
 #define WIRE_NAME_MAX    64 /* bytes of UTF-8, without the NUL */
 #define WIRE_TEXT_MAX    200
-#define WIRE_FRAME_HEAD  40                /* length, type and fixed fields of a FRAME */
-#define WIRE_CONTROL_MAX 512               /* whole message that is not a FRAME */
+#define WIRE_FRAME_HEAD  40                 /* length, type and fixed fields of a FRAME */
+#define WIRE_CONTROL_MAX 512                /* whole message that is not a FRAME */
 #define WIRE_FRAME_MAX   (32 * 1024 * 1024) /* payload of one FRAME */
 
 enum wire_type {
@@ -56,9 +56,9 @@ enum wire_error_code {
 
 struct wire_hello {
     uint16_t version;
-    uint8_t session[16];         /* random, one per run of the sender */
+    uint8_t session[16];          /* random, one per run of the sender */
     uint64_t first_seq, next_seq; /* oldest frame it can still send, next it will make */
-    int64_t mono_us, wall_us;    /* the sender's two clocks at one moment */
+    int64_t mono_us, wall_us;     /* the sender's two clocks at one moment */
     struct format format;
     char name[WIRE_NAME_MAX + 1];
     char software[WIRE_NAME_MAX + 1];
@@ -74,7 +74,7 @@ struct wire_welcome {
 
 enum wire_frame_flags {
     WIRE_FRAME_KEY = 1,
-    WIRE_FRAME_AGAIN = 2,  /* was sent before on some connection */
+    WIRE_FRAME_AGAIN = 2,   /* was sent before on some connection */
     WIRE_FRAME_REWOUND = 4, /* first frame after WELCOME or REPLAY: the number may go back */
 };
 

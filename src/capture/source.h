@@ -23,7 +23,8 @@ struct source_wish {
     int width, height;
     int fps;
     enum format_id format; /* --format */
-    enum format_id codec;  /* FORMAT_JPEG/FORMAT_H264 when --codec names it: prefer to capture it ready
+    enum format_id
+        codec; /* FORMAT_JPEG/FORMAT_H264 when --codec names it: prefer to capture it ready
                               made; FORMAT_NONE = auto */
 };
 
@@ -32,7 +33,7 @@ struct source_backend {
     const struct option_def *options;
     size_t option_count;
     size_t config_size;
-    bool (*implied)(const void *config);  /* one of its options names it (--device …) */
+    bool (*implied)(const void *config);   /* one of its options names it (--device …) */
     bool (*available)(const void *config); /* for --source auto: is such a camera here? */
 
     /* Opens and starts. On success *format says what next() will give. Errors: -ENODEV, -EBUSY,

@@ -40,8 +40,8 @@ struct recorder_config {
  * Checks that the first file can be made (folder exists and is writable), starts the thread. The file
  * itself is made at the first key frame. `queue` is QUEUE_ALL; the recorder takes a reference.
  */
-int recorder_start(struct recorder **out, const struct recorder_config *config,
-                   struct queue *queue, struct err *err);
+int recorder_start(struct recorder **out, const struct recorder_config *config, struct queue *queue,
+                   struct err *err);
 
 /* The queue is closed or is closed now: writes what is queued, syncs, makes the file plain (given up
  * at `deadline_us`, the fragmented file stays and plays), joins. Safe to call once. */
@@ -49,12 +49,12 @@ void recorder_finish(struct recorder *r, int64_t deadline_us);
 void recorder_free(struct recorder *r);
 
 struct recorder_stats {
-    uint64_t written;      /* frames in files, each once */
-    uint64_t bytes;        /* of their payload */
-    uint64_t discarded;    /* frames that could not be kept */
+    uint64_t written;   /* frames in files, each once */
+    uint64_t bytes;     /* of their payload */
+    uint64_t discarded; /* frames that could not be kept */
     uint64_t synced_seq;
-    bool paused;           /* disk full, gone or slow */
-    char problem[200];     /* why, "" when not paused */
+    bool paused;       /* disk full, gone or slow */
+    char problem[200]; /* why, "" when not paused */
 };
 void recorder_get_stats(struct recorder *r, struct recorder_stats *out);
 

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+#include "pcs/clock.h"
+
+#include <limits.h>
+#include <time.h>
+
+static int64_t read_clock(clockid_t id)
+{
+    struct timespec ts;
+    clock_gettime(id, &ts);
+    return ts.tv_sec * CLOCK_S + ts.tv_nsec / 1000;
+}
+
+int64_t clock_now_us(void)
+{
+    return read_clock(CLOCK_MONOTONIC);
+}
+
+int64_t clock_wall_us(void)
+{
+    return read_clock(CLOCK_REALTIME);
+}
+
+int64_t clock_thread_us(void)
+{
+    return read_clock(CLOCK_THREAD_CPUTIME_ID);
+}
+
+int clock_poll_ms(int64_t deadline_us, int64_t now_us)
+{
+    if (deadline_us == INT64_MAX) {
+        return -1;
+    }
+    if (deadline_us <= now_us) {
+        return 0;
+    }
+    int64_t ms = (deadline_us - now_us + CLOCK_MS - 1) / CLOCK_MS;
+    return ms < INT_MAX ? (int)ms : INT_MAX;
+}

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+#include "pcs/format.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#define FOURCC FORMAT_FOURCC
+
+/* Names and layouts as in the kernel's V4L2 documentation, "Image Formats". */
+static const struct format_info table[FORMAT_COUNT] = {
+    [FORMAT_NONE] = { .name = "none" },
+    [FORMAT_YUYV] = { .name = "YUYV",
+                      .fourcc = FOURCC('Y', 'U', 'Y', 'V'),
+                      .planes = 1,
+                      .bytes_per_sample = { 2 } },
+    [FORMAT_UYVY] = { .name = "UYVY",
+                      .fourcc = FOURCC('U', 'Y', 'V', 'Y'),
+                      .planes = 1,
+                      .bytes_per_sample = { 2 } },
+    [FORMAT_NV12] = { .name = "NV12",
+                      .fourcc = FOURCC('N', 'V', '1', '2'),
+                      .planes = 2,
+                      .plane_shift_x = { 0, 1 },
+                      .plane_shift_y = { 0, 1 },
+                      .bytes_per_sample = { 1, 2 } },
+    [FORMAT_YU12] = { .name = "YU12",
+                      .fourcc = FOURCC('Y', 'U', '1', '2'),
+                      .planes = 3,
+                      .plane_shift_x = { 0, 1, 1 },
+                      .plane_shift_y = { 0, 1, 1 },
+                      .bytes_per_sample = { 1, 1, 1 } },
+    [FORMAT_GREY] = { .name = "GREY",
+                      .fourcc = FOURCC('G', 'R', 'E', 'Y'),
+                      .planes = 1,
+                      .bytes_per_sample = { 1 } },
+    [FORMAT_RGB24] = { .name = "RGB24",
+                       .fourcc = FOURCC('R', 'G', 'B', '3'),
+                       .planes = 1,
+                       .bytes_per_sample = { 3 } },
+    [FORMAT_JPEG] = { .name = "MJPEG",
+                      .fourcc = FOURCC('M', 'J', 'P', 'G'),
+                      .fourcc_other = FOURCC('J', 'P', 'E', 'G'),
+                      .compressed = true },
+    [FORMAT_H264] = { .name = "H.264", .fourcc = FOURCC('H', '2', '6', '4'), .compressed = true },
+};
+
+const struct format_info *format_info(enum format_id id)
+{
+    return &table[(unsigned)id < FORMAT_COUNT ? id : FORMAT_NONE];
+}
+
+enum format_id format_by_fourcc(uint32_t fourcc)
+{
+    for (int i = 1; i < FORMAT_COUNT; i++) {
+        if (fourcc == table[i].fourcc || (fourcc && fourcc == table[i].fourcc_other)) {
+            return (enum format_id)i;
+        }
+    }
+    return FORMAT_NONE;
+}
+
+enum format_id format_by_name(const char *name)
+{
+    for (int i = 1; i < FORMAT_COUNT; i++) {
+        const uint32_t codes[] = { table[i].fourcc, table[i].fourcc_other };
+        for (int k = 0; k < 2; k++) {
+            const char text[5] = { (char)codes[k], (char)(codes[k] >> 8), (char)(codes[k] >> 16),
+                                   (char)(codes[k] >> 24), 0 };
+            if (codes[k] && strcasecmp(name, text) == 0) {
+                return (enum format_id)i;
+            }
+        }
+        if (strcasecmp(name, table[i].name) == 0) {
+            return (enum format_id)i;
+        }
+    }
+    return FORMAT_NONE;
+}
+
+bool format_same(const struct format *a, const struct format *b)
+{
+    return a->id == b->id && a->width == b->width && a->height == b->height &&
+           a->range == b->range && a->matrix == b->matrix;
+}
+
+static int shift_up(int value, int shift)
+{
+    return (value + (1 << shift) - 1) >> shift;
+}
+
+/* Width of a plane's row in bytes; packed 4:2:2 holds pixels in pairs. */
+static int row_bytes(const struct format *f, const struct format_info *info, int plane)
+{
+    int width = f->width;
+    if (f->id == FORMAT_YUYV || f->id == FORMAT_UYVY) {
+        width += width & 1;
+    }
+    return shift_up(width, info->plane_shift_x[plane]) * info->bytes_per_sample[plane];
+}
+
+static int plane_stride(const struct format *f, const struct format_info *info, int plane,
+                        int stride0)
+{
+    if (plane == 0) {
+        return stride0;
+    }
+    /* V4L2: chroma planes are padded as the first one is, in the ratio of their samples. */
+    int follows = shift_up(stride0, info->plane_shift_x[plane]) * info->bytes_per_sample[plane];
+    int tight = row_bytes(f, info, plane);
+    return follows > tight ? follows : tight;
+}
+
+size_t format_layout(const struct format *f, int stride0, size_t offset[FORMAT_MAX_PLANES],
+                     int stride[FORMAT_MAX_PLANES])
+{
+    const struct format_info *info = format_info(f->id);
+    if (info->planes == 0 || f->width < 1 || f->height < 1 || f->width > FORMAT_MAX_SIZE ||
+        f->height > FORMAT_MAX_SIZE || stride0 < 0 || stride0 > 8 * FORMAT_MAX_SIZE) {
+        return 0;
+    }
+    int tight = row_bytes(f, info, 0);
+    stride0 = stride0 > tight ? stride0 : tight;
+    size_t size = 0;
+    for (int i = 0; i < info->planes; i++) {
+        offset[i] = size;
+        stride[i] = plane_stride(f, info, i, stride0);
+        size += (size_t)stride[i] * (size_t)shift_up(f->height, info->plane_shift_y[i]);
+    }
+    return size;
+}
+
+char *format_describe(const struct format *f, char *buf, size_t size)
+{
+    double fps = f->fps_den > 0 ? (double)f->fps_num / f->fps_den : 0;
+    if (fps > 0) {
+        (void)snprintf(buf, size, "%dx%d %s @ %.4g", f->width, f->height, format_info(f->id)->name,
+                       fps);
+    } else {
+        (void)snprintf(buf, size, "%dx%d %s", f->width, f->height, format_info(f->id)->name);
+    }
+    return buf;
+}

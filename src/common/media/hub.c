@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The list of subscribers is an immutable array with a reference count; subscribing replaces it. A
+ * publisher holds the list it found while it pushes, so pushing needs no lock of the hub, and
+ * nothing is allocated for a frame.
+ */
+#include "pcs/hub.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "pcs/frame.h"
+#include "pcs/queue.h"
+
+struct list {
+    atomic_uint refs;
+    size_t count;
+    struct queue *queue[];
+};
+
+struct hub {
+    pthread_mutex_t lock; /* guards list, key and ended */
+    struct list *list;    /* NULL = nobody */
+    const struct frame *key;
+    bool ended;
+    atomic_bool wanted, key_requested;
+    _Atomic uint64_t published;
+    void (*changed)(void *arg); /* fixed before use */
+    void *changed_arg;
+};
+
+static void list_unref(struct list *list)
+{
+    if (list && atomic_fetch_sub_explicit(&list->refs, 1, memory_order_acq_rel) == 1) {
+        for (size_t i = 0; i < list->count; i++) {
+            queue_unref(list->queue[i]);
+        }
+        free(list);
+    }
+}
+
+/* A new list with everyone of `old` but `without`, plus `with` (either may be NULL). */
+static struct list *list_make(const struct list *old, struct queue *with,
+                              const struct queue *without)
+{
+    size_t old_count = old ? old->count : 0;
+    struct list *list = malloc(sizeof *list + (old_count + 1) * sizeof(struct queue *));
+    if (!list) {
+        return NULL;
+    }
+    atomic_init(&list->refs, 1);
+    list->count = 0;
+    for (size_t i = 0; i < old_count; i++) {
+        if (old->queue[i] != without) {
+            list->queue[list->count++] = queue_ref(old->queue[i]);
+        }
+    }
+    if (with) {
+        list->queue[list->count++] = queue_ref(with);
+    }
+    return list;
+}
+
+struct hub *hub_new(void)
+{
+    struct hub *hub = calloc(1, sizeof *hub);
+    if (hub) {
+        pthread_mutex_init(&hub->lock, NULL);
+    }
+    return hub;
+}
+
+void hub_free(struct hub *hub)
+{
+    if (!hub) {
+        return;
+    }
+    list_unref(hub->list);
+    frame_unref(hub->key);
+    pthread_mutex_destroy(&hub->lock);
+    free(hub);
+}
+
+static struct list *ref_list(struct hub *hub, const struct frame *key)
+{
+    const struct frame *old_key = NULL;
+    pthread_mutex_lock(&hub->lock);
+    struct list *list = hub->list;
+    if (list) {
+        atomic_fetch_add_explicit(&list->refs, 1, memory_order_relaxed);
+    }
+    if (key) {
+        old_key = hub->key;
+        hub->key = frame_ref(key);
+    }
+    pthread_mutex_unlock(&hub->lock);
+    frame_unref(old_key);
+    return list;
+}
+
+void hub_publish(struct hub *hub, const struct frame *frame)
+{
+    /* A raw picture is never kept: it is a driver's buffer, and the driver wants it back. */
+    bool keep = (frame->flags & FRAME_KEY) && format_info(frame->format.id)->compressed;
+    struct list *list = ref_list(hub, keep ? frame : NULL);
+    atomic_fetch_add_explicit(&hub->published, 1, memory_order_relaxed);
+    bool want_key = false;
+    for (size_t i = 0; list && i < list->count; i++) {
+        want_key |= queue_push(list->queue[i], frame) == QUEUE_WANT_KEY;
+    }
+    list_unref(list);
+    if (want_key) {
+        hub_request_key(hub);
+    }
+}
+
+void hub_end(struct hub *hub)
+{
+    pthread_mutex_lock(&hub->lock);
+    hub->ended = true;
+    pthread_mutex_unlock(&hub->lock);
+    struct list *list = ref_list(hub, NULL);
+    for (size_t i = 0; list && i < list->count; i++) {
+        queue_close(list->queue[i]);
+    }
+    list_unref(list);
+}
+
+/* Put `list` in place of the old one and tell the producer when demand came or went. */
+static void replace_list(struct hub *hub, struct list *list)
+{
+    struct list *old = hub->list;
+    bool wanted = list && list->count > 0;
+    hub->list = list;
+    bool changed = atomic_exchange(&hub->wanted, wanted) != wanted;
+    pthread_mutex_unlock(&hub->lock);
+    list_unref(old);
+    if (changed && hub->changed) {
+        hub->changed(hub->changed_arg);
+    }
+}
+
+int hub_subscribe(struct hub *hub, struct queue *q)
+{
+    pthread_mutex_lock(&hub->lock);
+    struct list *list = list_make(hub->list, q, NULL);
+    if (!list) {
+        pthread_mutex_unlock(&hub->lock);
+        return -ENOMEM;
+    }
+    if (hub->ended) {
+        queue_close(q);
+    }
+    hub_request_key(hub);
+    replace_list(hub, list);
+    return 0;
+}
+
+void hub_unsubscribe(struct hub *hub, struct queue *q)
+{
+    pthread_mutex_lock(&hub->lock);
+    struct list *list = list_make(hub->list, NULL, q);
+    if (!list) {
+        /* No memory for a shorter list: closing the queue has the same effect for its reader. */
+        pthread_mutex_unlock(&hub->lock);
+        queue_close(q);
+        return;
+    }
+    replace_list(hub, list);
+}
+
+bool hub_wanted(const struct hub *hub)
+{
+    return atomic_load_explicit(&hub->wanted, memory_order_acquire);
+}
+
+void hub_on_demand(struct hub *hub, void (*changed)(void *arg), void *arg)
+{
+    hub->changed = changed;
+    hub->changed_arg = arg;
+}
+
+void hub_request_key(struct hub *hub)
+{
+    atomic_store(&hub->key_requested, true);
+}
+
+bool hub_take_key_request(struct hub *hub)
+{
+    return atomic_load_explicit(&hub->key_requested, memory_order_relaxed) &&
+           atomic_exchange(&hub->key_requested, false);
+}
+
+const struct frame *hub_ref_key(struct hub *hub)
+{
+    pthread_mutex_lock(&hub->lock);
+    const struct frame *key = hub->key ? frame_ref(hub->key) : NULL;
+    pthread_mutex_unlock(&hub->lock);
+    return key;
+}
+
+uint64_t hub_published(const struct hub *hub)
+{
+    return atomic_load_explicit(&hub->published, memory_order_relaxed);
+}
