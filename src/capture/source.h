@@ -37,18 +37,27 @@ struct source_backend {
     bool (*available)(const void *config); /* for --source auto: is such a camera here? */
 
     /* Opens and starts. On success *format says what next() will give. Errors: -ENODEV, -EBUSY,
-     * -EACCES … with a line that names the device. */
+     * -EACCES … with a line that names the device. -EINVAL and -ENOTSUP mean that trying again is
+     * useless (not a camera, no such format, no such file). -ECANCELED: stopped. */
     int (*open)(struct source **out, const struct source_wish *wish, const void *config,
                 struct stop *stop, struct format *format, struct err *err);
     /*
      * Wait for the next frame. 0: *out with one reference (seq and wall_us are filled in by the
-     * caller). -EAGAIN: a frame was lost or unusable and counted in *lost; go on. -ECANCELED: stopped.
+     * caller). -EAGAIN: nothing this time (a frame was unusable); go on. -ECANCELED: stopped.
      * -ENODATA: end of the input, for good. Anything else: broken; close and open again (err says
-     * why). A frame whose format differs from the last one announces a change.
+     * why). Whatever the result, frames that got lost are added to *lost. A frame whose format differs
+     * from the last one announces a change. A source that hears nothing for too long says so itself
+     * (-ETIMEDOUT).
      */
     int (*next)(struct source *source, const struct frame **out, unsigned *lost, struct err *err);
     void (*close)(struct source *source);
 };
 
+extern const struct source_backend source_v4l2;
+extern const struct source_backend source_input;
+extern const struct source_backend source_test;
+
 /* All of them, in the order `auto` tries; NULL at the end. */
 extern const struct source_backend *const source_backends[];
+/* The choices of --source: "auto" and their names; NULL at the end. */
+extern const char *const source_names[];

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+#include "digits.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#define DOTS_WIDE 5
+#define DOTS_HIGH 7
+
+static const char characters[] = "0123456789:.#";
+
+/* One byte a row, bit 4 = leftmost dot. */
+static const uint8_t glyphs[][DOTS_HIGH] = {
+    { 0x0E, 0x11, 0x13, 0x15, 0x19, 0x11, 0x0E }, { 0x04, 0x0C, 0x04, 0x04, 0x04, 0x04, 0x0E },
+    { 0x0E, 0x11, 0x01, 0x06, 0x08, 0x10, 0x1F }, { 0x0E, 0x11, 0x01, 0x06, 0x01, 0x11, 0x0E },
+    { 0x02, 0x06, 0x0A, 0x12, 0x1F, 0x02, 0x02 }, { 0x1F, 0x10, 0x1E, 0x01, 0x01, 0x11, 0x0E },
+    { 0x06, 0x08, 0x10, 0x1E, 0x11, 0x11, 0x0E }, { 0x1F, 0x01, 0x02, 0x04, 0x04, 0x08, 0x08 },
+    { 0x0E, 0x11, 0x11, 0x0E, 0x11, 0x11, 0x0E }, { 0x0E, 0x11, 0x11, 0x0F, 0x01, 0x02, 0x0C },
+    { 0x00, 0x04, 0x04, 0x00, 0x04, 0x04, 0x00 }, { 0x00, 0x00, 0x00, 0x00, 0x00, 0x0C, 0x0C },
+    { 0x0A, 0x0A, 0x1F, 0x0A, 0x1F, 0x0A, 0x0A },
+};
+
+static void draw_dot(uint8_t *at, int stride, int scale, uint8_t ink)
+{
+    for (int y = 0; y < scale; y++, at += stride) {
+        memset(at, ink, (size_t)scale);
+    }
+}
+
+static void draw_glyph(uint8_t *at, int stride, int scale, uint8_t ink, const uint8_t *rows)
+{
+    for (int y = 0; y < DOTS_HIGH; y++) {
+        for (int x = 0; x < DOTS_WIDE; x++) {
+            if (rows[y] >> (DOTS_WIDE - 1 - x) & 1) {
+                draw_dot(at + (ptrdiff_t)y * scale * stride + x * scale, stride, scale, ink);
+            }
+        }
+    }
+}
+
+void digits_draw(uint8_t *plane, int stride, int scale, uint8_t ink, const char *text)
+{
+    for (; *text; text++, plane += DIGITS_CELL_WIDTH * scale) {
+        const char *found = strchr(characters, *text);
+        if (found) {
+            draw_glyph(plane, stride, scale, ink, glyphs[found - characters]);
+        }
+    }
+}

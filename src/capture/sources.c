@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT */
+#include "capture/source.h"
+
+const struct source_backend *const source_backends[] = {
+    &source_v4l2,
+    &source_input,
+    &source_test,
+    NULL,
+};
+
+const char *const source_names[] = { "auto", "v4l2", "input", "test", NULL };
