@@ -78,14 +78,16 @@ enum options_result {
 /*
  * Parse the command line and the file it names (--config). `check` (may be NULL) judges the whole
  * after parsing (combinations, files that must exist) and fills err. Returns an options_result, or
- * a negative errno with err->text = one line for the user (exit 2).
+ * a negative errno with err->text = one line for the user, without the program's name (exit 2).
+ * -v and --log-level set the log's level.
  */
 int options_load(struct options *o, int argc, char **argv, int (*check)(void *arg, struct err *err),
                  void *arg, struct err *err);
 
 /*
  * Read the file again. Live options take their new value at once; `changed` hears the name of each
- * option whose value changed and whether it is live. On error nothing has changed.
+ * option whose value changed and whether it is live. On error (`check` is asked again) nothing has
+ * changed. Replaced strings and lists stay readable until options_free.
  */
 int options_reload(struct options *o, void (*changed)(void *arg, const char *name, bool live),
                    void *arg, struct err *err);
@@ -93,5 +95,5 @@ int options_reload(struct options *o, void (*changed)(void *arg, const char *nam
 /* Was this option given on the command line or in the file? */
 bool options_given(const struct options *o, const char *name);
 
-/* Parse a file's text as options_load would; for the fuzzer and tests. */
+/* Parse a file's text as options_load would; for the fuzzer and tests. On error nothing changed. */
 int options_parse_ini(struct options *o, const char *text, struct err *err);
