@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The push thread's loop: frames from the hub's queue go at once into the replay buffer, connected or
+ * not; the link sends from there. While there is no link it waits for the next attempt, and goes on
+ * moving frames, so the queue is short at all times but during a name look-up or a connect.
+ */
+#include "push.h"
+
+#include <cjson/cJSON.h>
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "pcs/backoff.h"
+#include "pcs/clock.h"
+#include "pcs/conn.h"
+#include "pcs/frame.h"
+#include "pcs/hub.h"
+#include "pcs/log.h"
+#include "pcs/queue.h"
+#include "pcs/sock.h"
+#include "pcs/stop.h"
+#include "pcs/thread.h"
+#include "push_link.h"
+
+#define CONNECT_US     (3 * CLOCK_S)
+#define QUEUE_FRAMES   65536
+#define LOG_PERIOD_US  (30 * CLOCK_S)
+#define FIRST_RETRY_US (200 * CLOCK_MS)
+#define MAX_RETRY_US   (10 * CLOCK_S)
+
+struct push_config {
+    const char *host;
+    int64_t port, buffer, max_latency_us;
+};
+
+static const struct option_def push_options[] = {
+    { .name = "dest-ip",
+      .type = OPTION_STRING,
+      .offset = offsetof(struct push_config, host),
+      .arg = "HOST",
+      .help = "push to the video-receiver on this host (name, IPv4 or IPv6)" },
+    { .name = "port",
+      .type = OPTION_INT,
+      .offset = offsetof(struct push_config, port),
+      .value = "5000",
+      .min = 1,
+      .max = 65535,
+      .arg = "PORT",
+      .help = "its port" },
+    { .name = "max-latency",
+      .type = OPTION_TIME,
+      .offset = offsetof(struct push_config, max_latency_us),
+      .value = "0",
+      .max = 3600 * CLOCK_S,
+      .flags = OPTION_LIVE,
+      .arg = "TIME",
+      .help = "live: skip to the newest key frame when later than this; 0 = keep every frame" },
+    { .name = "buffer",
+      .type = OPTION_SIZE,
+      .offset = offsetof(struct push_config, buffer),
+      .value = "64M",
+      .min = 1 << 20,
+      .max = (int64_t)1 << 40,
+      .arg = "SIZE",
+      .help = "frames kept for a receiver that is away or not yet synced to disk" },
+};
+
+struct sink {
+    struct push_config config; /* host copied; max_latency_us changes live, see max_latency */
+    char *host;
+    const struct sink_env *env;
+    struct queue *queue;
+    struct stop *stop, *done; /* done: the thread has ended by itself */
+    struct thread thread;
+    _Atomic int64_t max_latency_us;
+
+    /* the thread's own */
+    struct replay replay;
+    struct link link;
+    bool linked;
+    uint64_t connections;
+    char peer[SOCK_NAME_MAX];
+    struct format format; /* of the newest frame */
+    uint8_t session[16];
+    struct backoff backoff;
+    int64_t retry_us; /* when to try next */
+    bool ended;       /* the hub has ended and the queue is empty */
+    struct log_limit limit;
+    struct histogram latency;
+
+    pthread_mutex_t lock; /* guards totals and acked, resent: a copy of the thread's numbers */
+    struct sink_totals totals;
+    uint64_t acked, resent;
+};
+
+static bool push_wanted(const void *config)
+{
+    const struct push_config *c = config;
+    return c->host != NULL;
+}
+
+static int push_check(const void *config, struct err *err)
+{
+    const struct push_config *c = config;
+    if (c->host && !*c->host) {
+        return err_set(err, -EINVAL, "--dest-ip: '' is not a host");
+    }
+    return 0;
+}
+
+/* ---- the thread ---- */
+
+static void publish_totals(struct sink *s)
+{
+    const struct replay *r = &s->replay;
+    pthread_mutex_lock(&s->lock);
+    s->totals.sent = r->sent;
+    s->totals.dropped = r->skipped;
+    s->totals.queued = replay_unsent(r);
+    s->totals.bytes = r->sent_bytes;
+    s->totals.connected = s->linked;
+    s->totals.reconnects = s->connections > 0 ? s->connections - 1 : 0;
+    s->acked = r->acked;
+    s->resent = r->resent;
+    pthread_mutex_unlock(&s->lock);
+}
+
+static void take_frames(struct sink *s)
+{
+    bool closed = queue_closed(s->queue); /* asked first: what came before it is still taken */
+    const struct frame *frame;
+    while ((frame = queue_take(s->queue)) != NULL) {
+        s->format = frame->format;
+        if (!replay_add(&s->replay, frame)) {
+            hub_request_key(s->env->hub);
+            log_limited(&s->limit, LOG_PERIOD_US, LOG_WARN,
+                        "the buffer of %lld MB is full: frames are dropped",
+                        (long long)(s->config.buffer >> 20));
+        }
+        frame_unref(frame);
+    }
+    s->ended = closed;
+}
+
+static void fill_hello(const struct sink *s, struct wire_hello *hello)
+{
+    *hello = (struct wire_hello){ .version = WIRE_VERSION,
+                                  .first_seq = replay_first_seq(&s->replay),
+                                  .next_seq = s->replay.last_seq + 1,
+                                  .mono_us = clock_now_us(),
+                                  .wall_us = clock_wall_us(),
+                                  .format = s->format };
+    memcpy(hello->session, s->session, sizeof hello->session);
+    strncpy(hello->name, s->env->name, WIRE_NAME_MAX);
+    strncpy(hello->software, s->env->version, WIRE_NAME_MAX);
+}
+
+static void retry_later(struct sink *s)
+{
+    s->retry_us = clock_now_us() + backoff_next(&s->backoff, random_u32());
+}
+
+static void connect_link(struct sink *s)
+{
+    struct err err = { 0 };
+    int fd;
+    thread_idle(); /* name look-ups take their time */
+    int code = sock_connect(s->host, (int)s->config.port, s->stop, CONNECT_US, &fd, s->peer, &err);
+    thread_busy();
+    if (code < 0) {
+        log_limited(&s->limit, LOG_PERIOD_US, LOG_WARN, "cannot reach %s, trying on: %s", s->host,
+                    err.text);
+        retry_later(s);
+        return;
+    }
+    struct wire_hello hello;
+    take_frames(s);
+    fill_hello(s, &hello);
+    code = link_open(&s->link, fd, &s->replay, &hello, &s->latency);
+    if (code < 0) {
+        retry_later(s);
+        return;
+    }
+    s->linked = true;
+    s->connections++;
+    log_info("connected to %s", s->peer);
+}
+
+static void drop_link(struct sink *s)
+{
+    log_limited(&s->limit, LOG_PERIOD_US, LOG_WARN, "connection to %s ended: %s", s->peer,
+                s->link.error.text);
+    if (s->link.welcomed) {
+        backoff_reset(&s->backoff);
+    }
+    link_close(&s->link);
+    s->linked = false;
+    retry_later(s);
+}
+
+static void serve_link(struct sink *s, short revents)
+{
+    int64_t now_us = clock_now_us();
+    int code = revents & (POLLIN | POLLHUP | POLLERR) ? link_receive(&s->link, now_us) : 0;
+    if (code == 0) {
+        int64_t max_latency_us = atomic_load_explicit(&s->max_latency_us, memory_order_relaxed);
+        code = link_send(&s->link, now_us, max_latency_us, s->ended);
+    }
+    if (code == 0 && now_us > link_deadline_us(&s->link)) {
+        code = err_set(&s->link.error, -ETIMEDOUT, "the receiver has been silent for 10 s");
+    }
+    if (s->link.key_wanted) {
+        s->link.key_wanted = false;
+        hub_request_key(s->env->hub);
+    }
+    if (code < 0) {
+        drop_link(s);
+    }
+}
+
+/* Wait for the queue, the socket, the stop token or a time, whatever comes first. */
+static short wait_for_work(struct sink *s)
+{
+    struct pollfd fds[3] = {
+        { .fd = stop_fd(s->stop), .events = POLLIN },
+        { .fd = s->ended ? -1 : queue_fd(s->queue), .events = POLLIN },
+        { .fd = s->linked ? conn_fd(s->link.conn) : -1,
+          .events = s->linked ? link_events(&s->link) : 0 },
+    };
+    /* Nothing to tell a receiver yet: no reason to connect before the first frame. */
+    int64_t deadline_us = s->linked                     ? link_deadline_us(&s->link) + 1
+                          : s->format.id == FORMAT_NONE ? INT64_MAX
+                                                        : s->retry_us;
+    thread_idle();
+    (void)poll(fds, 3, clock_poll_ms(deadline_us, clock_now_us())); /* EINTR: look again */
+    thread_busy();
+    return fds[2].revents;
+}
+
+static bool finished(const struct sink *s)
+{
+    bool nothing_ever = s->ended && s->replay.last_seq == 0;
+    return nothing_ever || (s->linked && s->ended && link_finished(&s->link));
+}
+
+static void push_run(void *arg)
+{
+    struct sink *s = arg;
+    while (!stop_requested(s->stop) && !finished(s)) {
+        short revents = wait_for_work(s);
+        take_frames(s);
+        if (s->linked) {
+            serve_link(s, revents);
+        } else if (s->format.id != FORMAT_NONE && clock_now_us() >= s->retry_us) {
+            connect_link(s);
+        }
+        publish_totals(s);
+    }
+    if (s->linked) {
+        link_close(&s->link);
+        s->linked = false;
+    }
+    take_frames(s);
+    publish_totals(s);
+    stop_request(s->done);
+}
+
+/* ---- the sink ---- */
+
+static void push_free(struct sink *s)
+{
+    if (!s) {
+        return;
+    }
+    if (s->queue) {
+        hub_unsubscribe(s->env->hub, s->queue);
+        queue_unref(s->queue);
+    }
+    replay_finish(&s->replay);
+    stop_free(s->stop);
+    stop_free(s->done);
+    pthread_mutex_destroy(&s->lock);
+    free(s->host);
+    free(s);
+}
+
+static struct sink *push_new(const struct push_config *config, const struct sink_env *env)
+{
+    struct sink *s = calloc(1, sizeof *s);
+    if (!s) {
+        return NULL;
+    }
+    const struct queue_limits limits = { .policy = QUEUE_ALL,
+                                         .max_frames = QUEUE_FRAMES,
+                                         .max_bytes = (size_t)config->buffer };
+    pthread_mutex_init(&s->lock, NULL);
+    s->config = *config;
+    s->env = env;
+    s->host = strdup(config->host);
+    s->stop = stop_new();
+    s->done = stop_new();
+    s->queue = queue_new(&limits);
+    s->max_latency_us = config->max_latency_us;
+    s->backoff = (struct backoff){ .first_us = FIRST_RETRY_US, .max_us = MAX_RETRY_US };
+    random_bytes(s->session, sizeof s->session);
+    replay_init(&s->replay, (size_t)config->buffer);
+    return s;
+}
+
+static int push_open(struct sink **out, const void *config, const struct sink_env *env,
+                     struct err *err)
+{
+    struct sink *s = push_new(config, env);
+    int code = s && s->host && s->stop && s->done && s->queue ? 0 : -ENOMEM;
+    if (code == 0) {
+        code = hub_subscribe(env->hub, s->queue);
+    }
+    if (code == 0) {
+        code = thread_start(&s->thread, "push", push_run, s);
+    }
+    if (code < 0) {
+        push_free(s);
+        return err_set(err, code, "cannot start the push to %s: %s",
+                       ((const struct push_config *)config)->host, err_text(code));
+    }
+    *out = s;
+    return 0;
+}
+
+static void push_reconfigure(struct sink *s, const void *config)
+{
+    atomic_store(&s->max_latency_us, ((const struct push_config *)config)->max_latency_us);
+}
+
+static void push_finish(struct sink *s, int64_t deadline_us)
+{
+    queue_close(s->queue);
+    int64_t left_us = deadline_us - clock_now_us();
+    if (!stop_wait(s->done, left_us > 0 ? left_us : 0)) {
+        stop_request(s->stop);
+    }
+    thread_join(&s->thread);
+    /* What is still unsent is lost with us: the numbers must say so. */
+    s->totals.dropped += s->totals.queued;
+    if (s->totals.queued > 0) {
+        log_warn("%llu frames could not be sent before the end",
+                 (unsigned long long)s->totals.queued);
+    }
+    s->totals.queued = 0;
+}
+
+static void push_totals(struct sink *s, struct sink_totals *out)
+{
+    pthread_mutex_lock(&s->lock);
+    *out = s->totals;
+    pthread_mutex_unlock(&s->lock);
+}
+
+static struct cJSON *push_report(struct sink *s)
+{
+    struct sink_totals t;
+    char target[300];
+    push_totals(s, &t);
+    (void)snprintf(target, sizeof target, strchr(s->host, ':') ? "[%s]:%d" : "%s:%d", s->host,
+                   (int)s->config.port);
+    struct cJSON *o = cJSON_CreateObject();
+    cJSON_AddStringToObject(o, "kind", "push");
+    cJSON_AddStringToObject(o, "target", target);
+    cJSON_AddNumberToObject(o, "sent", (double)t.sent);
+    cJSON_AddNumberToObject(o, "acked", (double)s->acked);
+    cJSON_AddNumberToObject(o, "dropped", (double)t.dropped);
+    cJSON_AddNumberToObject(o, "bytes", (double)t.bytes);
+    cJSON_AddNumberToObject(o, "reconnects", (double)t.reconnects);
+    cJSON_AddNumberToObject(o, "resent", (double)s->resent);
+    cJSON_AddItemToObject(o, "latency_ms", histogram_json(&s->latency));
+    return o;
+}
+
+const struct sink_backend sink_push = {
+    .kind = "push",
+    .options = push_options,
+    .option_count = OPTION_COUNT(push_options),
+    .config_size = sizeof(struct push_config),
+    .wanted = push_wanted,
+    .check = push_check,
+    .open = push_open,
+    .reconfigure = push_reconfigure,
+    .finish = push_finish,
+    .free = push_free,
+    .totals = push_totals,
+    .report = push_report,
+};

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Replay buffer: the frames that a receiver has not yet confirmed to be on its disk, and how far they
+ * have been sent. Pure: no I/O, no clock, no lock.
+ *
+ * It always begins with a key frame, because a receiver that begins a new file needs one: frames leave
+ * by whole groups (a key frame and what follows up to the next), either because they are acknowledged
+ * and a later group has begun to be, or because the buffer is full. What leaves unsent is counted.
+ *
+ * Life: init/finish in the caller's memory; holds references. Threads: one.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct frame;
+
+struct replay_entry {
+    const struct frame *frame;
+    uint64_t skipped; /* frames before this one that were never sent */
+};
+
+struct replay {
+    struct replay_entry *ring; /* grown by doubling; its size follows max_bytes */
+    size_t space, head, count;
+    size_t cursor; /* of `count`: the next to send */
+    size_t bytes, max_bytes;
+    bool need_key;
+
+    uint64_t last_seq;  /* newest frame seen */
+    uint64_t sent_seq;  /* highest number ever sent */
+    uint64_t acked_seq; /* … confirmed to be on disk */
+    uint64_t skipped;   /* frames never sent */
+    uint64_t sent;      /* frames sent, each once */
+    uint64_t sent_bytes, resent;
+    uint64_t acked;       /* frames of `sent` that were confirmed */
+    uint64_t unconfirmed; /* left the buffer sent but not confirmed, since the last confirmation */
+    uint64_t gone;        /* … and whoever had them is gone */
+};
+
+void replay_init(struct replay *r, size_t max_bytes);
+void replay_finish(struct replay *r);
+
+/* Take a reference to the stream's next frame. False: a key frame should be asked for. */
+bool replay_add(struct replay *r, const struct frame *frame);
+
+/* The next to send (borrowed), or NULL. `again`: it was sent before. */
+const struct replay_entry *replay_peek(const struct replay *r, bool *again);
+void replay_advance(struct replay *r); /* the one peeked is on its way */
+
+/* Everything up to `seq` is on disk. */
+void replay_ack(struct replay *r, uint64_t seq);
+
+/* Go back: to `seq`, or with need_key to the key frame at or before it; 0 = to the beginning. A
+ * position that has left the buffer becomes the oldest there is; one that was never sent stays. */
+void replay_rewind(struct replay *r, uint64_t seq, bool need_key);
+
+/* A receiver that knows nothing of this session took over. */
+void replay_new_receiver(struct replay *r);
+
+/* Live: when the next frame was captured before `oldest_us`, go on at the newest key frame if that is
+ * younger, else wait for one (false: ask for it). */
+bool replay_skip_late(struct replay *r, int64_t oldest_us);
+
+size_t replay_unsent(const struct replay *r);      /* frames not sent ever */
+uint64_t replay_first_seq(const struct replay *r); /* oldest held; last_seq + 1 when empty */
