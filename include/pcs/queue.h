@@ -27,8 +27,8 @@ struct queue_limits {
     enum queue_policy policy;
     size_t max_frames; /* > 0 */
     size_t max_bytes;  /* of frame->size; 0 = no limit. One frame always fits. */
-    /* The fd becomes readable only when this much waits (or on close): a reader that works in
-     * batches sleeps meanwhile, with a time-out of its own. 0 = at every frame. */
+    /* The fd becomes readable only when this much waits (or when full, or on close): a reader that
+     * works in batches sleeps meanwhile, with a time-out of its own. 0 = at every frame. */
     size_t wake_bytes;
 };
 
@@ -38,8 +38,8 @@ void queue_unref(struct queue *q);
 
 enum queue_pushed {
     QUEUE_TAKEN,
-    QUEUE_DROPPED,  /* this frame or others had to go */
-    QUEUE_WANT_KEY, /* … and the reader needs a key frame to go on */
+    QUEUE_DROPPED, /* this frame or others had to go */
+    QUEUE_WANT_KEY, /* … the reader needs a key frame to go on, and half the queue is free for it */
 };
 
 /* Takes its own reference to `frame`. Never blocks. A closed queue takes nothing. */
@@ -49,13 +49,13 @@ enum queue_pushed queue_push(struct queue *q, const struct frame *frame);
 const struct frame *queue_take(struct queue *q);
 
 /* Wait for a frame: 0 with *out, -EAGAIN on time-out, -ECANCELED when stopped, -EPIPE when closed
- * and empty. Negative timeout: for ever. */
+ * and empty. What is queued comes first, stopped or closed. Negative timeout: for ever. */
 int queue_wait(struct queue *q, struct stop *stop, int64_t timeout_us, const struct frame **out);
 
 int queue_fd(const struct queue *q); /* POLLIN: something to take, or closed */
 void queue_close(struct queue *q);   /* no more frames in; what is queued can still be taken */
 void queue_clear(struct queue *q);   /* drop what is queued, without counting it */
-bool queue_closed(struct queue *q);
+bool queue_closed(struct queue *q);  /* ask before taking: afterwards a last frame may have come */
 
 struct queue_stats {
     uint64_t pushed, taken, dropped; /* pushed = taken + dropped + frames (unless cleared) */

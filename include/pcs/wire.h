@@ -32,6 +32,9 @@ struct frame;
 #define WIRE_CONTROL_MAX 512                /* whole message that is not a FRAME */
 #define WIRE_FRAME_MAX   (32 * 1024 * 1024) /* payload of one FRAME */
 
+#define WIRE_SEQ_MAX  (UINT64_C(1) << 62) /* frame numbers: 1 … */
+#define WIRE_TIME_MAX (INT64_C(1) << 61)  /* clocks in us: 0 … */
+
 enum wire_type {
     WIRE_HELLO = 1,   /* sender → receiver, first */
     WIRE_WELCOME = 2, /* receiver → sender, the answer */

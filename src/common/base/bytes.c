@@ -5,7 +5,8 @@
 
 struct reader reader_on(const void *data, size_t size)
 {
-    return (struct reader){ .p = data, .end = (const uint8_t *)data + size };
+    const uint8_t *p = data;
+    return (struct reader){ .p = p, .end = size > 0 ? p + size : p }; /* nothing may be NULL */
 }
 
 size_t reader_left(const struct reader *r)
@@ -56,7 +57,8 @@ uint64_t read_be64(struct reader *r)
 
 struct writer writer_on(void *data, size_t size)
 {
-    return (struct writer){ .start = data, .p = data, .end = (uint8_t *)data + size };
+    uint8_t *p = data;
+    return (struct writer){ .start = p, .p = p, .end = size > 0 ? p + size : p };
 }
 
 size_t writer_used(const struct writer *w)

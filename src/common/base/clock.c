@@ -26,6 +26,12 @@ int64_t clock_thread_us(void)
     return read_clock(CLOCK_THREAD_CPUTIME_ID);
 }
 
+int64_t clock_deadline_us(int64_t timeout_us)
+{
+    int64_t now_us = clock_now_us();
+    return timeout_us < 0 || timeout_us > INT64_MAX - now_us ? INT64_MAX : now_us + timeout_us;
+}
+
 int clock_poll_ms(int64_t deadline_us, int64_t now_us)
 {
     if (deadline_us == INT64_MAX) {
@@ -34,6 +40,6 @@ int clock_poll_ms(int64_t deadline_us, int64_t now_us)
     if (deadline_us <= now_us) {
         return 0;
     }
-    int64_t ms = (deadline_us - now_us + CLOCK_MS - 1) / CLOCK_MS;
+    int64_t ms = (deadline_us - now_us - 1) / CLOCK_MS + 1;
     return ms < INT_MAX ? (int)ms : INT_MAX;
 }

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "pcs/clock.h"
+#include "pcs/text.h"
 
 const char *const log_level_names[] = { "error", "warn", "info", "debug", "trace", NULL };
 
@@ -59,16 +60,6 @@ static size_t put_prefix(char *line, size_t size, enum log_level level)
     return n > 0 ? (size_t)n : 0;
 }
 
-/* Text from peers and files may reach the log: keep it on one line and away from the terminal. */
-static void make_printable(char *text, size_t size)
-{
-    for (size_t i = 0; i < size; i++) {
-        if ((unsigned char)text[i] < ' ' || text[i] == 0x7f) {
-            text[i] = '?';
-        }
-    }
-}
-
 static void put_line(enum log_level level, const char *fmt, va_list args, unsigned held_back)
 {
     pthread_once(&journal_once, find_journal);
@@ -77,10 +68,10 @@ static void put_line(enum log_level level, const char *fmt, va_list args, unsign
     size_t used = put_prefix(line, room, level);
     int n = vsnprintf(line + used, room - used, fmt, args);
     if (n > 0) {
-        size_t text = (size_t)n < room - used ? (size_t)n : room - used - 1;
-        make_printable(line + used, text);
-        used += text;
+        used += (size_t)n < room - used ? (size_t)n : room - used - 1;
     }
+    text_clean(line,
+               used); /* what peers and files say stays on one line and away from the terminal */
     if (held_back > 0) {
         n = snprintf(line + used, room - used, " (and %u more like this)", held_back);
         used += n > 0 && (size_t)n < room - used ? (size_t)n : 0;

@@ -64,13 +64,11 @@ bool stop_wait(struct stop *stop, int64_t timeout_us)
 int stop_poll(struct stop *stop, int fd, short events, int64_t timeout_us)
 {
     struct pollfd fds[2] = { { .fd = stop->fd, .events = POLLIN }, { .fd = fd, .events = events } };
-    int64_t deadline_us = timeout_us < 0 ? INT64_MAX : clock_now_us() + timeout_us;
+    int64_t deadline_us = timeout_us == 0 ? 0 : clock_deadline_us(timeout_us);
     for (;;) {
-        /* A past deadline needs no clock reading; a future one is re-read after EINTR. */
-        int ms = timeout_us < 0    ? -1
-                 : timeout_us == 0 ? 0
-                                   : clock_poll_ms(deadline_us, clock_now_us());
-        int n = poll(fds, 2, ms);
+        /* "At once" and "for ever" need no clock; else it is read again after EINTR. */
+        bool timed = deadline_us != 0 && deadline_us != INT64_MAX;
+        int n = poll(fds, 2, clock_poll_ms(deadline_us, timed ? clock_now_us() : 0));
         if (n < 0 && errno == EINTR) {
             continue;
         }

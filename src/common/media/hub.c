@@ -128,7 +128,7 @@ void hub_end(struct hub *hub)
     list_unref(list);
 }
 
-/* Put `list` in place of the old one and tell the producer when demand came or went. */
+/* Put `list` in place of the old one, drop the lock, and tell the producer when demand came or went. */
 static void replace_list(struct hub *hub, struct list *list)
 {
     struct list *old = hub->list;
@@ -150,11 +150,12 @@ int hub_subscribe(struct hub *hub, struct queue *q)
         pthread_mutex_unlock(&hub->lock);
         return -ENOMEM;
     }
-    if (hub->ended) {
-        queue_close(q);
-    }
+    bool ended = hub->ended;
     hub_request_key(hub);
     replace_list(hub, list);
+    if (ended) {
+        queue_close(q);
+    }
     return 0;
 }
 

@@ -20,6 +20,7 @@
 struct pool {
     pthread_mutex_t lock; /* guards everything below */
     struct frame *idle[CLASSES];
+    size_t idle_count[CLASSES];
     size_t idle_bytes, max_idle_bytes;
     size_t out; /* frames not in a list */
     uint64_t allocations;
@@ -43,6 +44,15 @@ static void destroy_frame(struct frame *frame)
     free(frame);
 }
 
+static void destroy_frames(struct frame *list)
+{
+    while (list) {
+        struct frame *next = list->next_free;
+        destroy_frame(list);
+        list = next;
+    }
+}
+
 static void destroy_pool(struct pool *pool)
 {
     pthread_mutex_destroy(&pool->lock);
@@ -57,11 +67,8 @@ void pool_free(struct pool *pool)
     pthread_mutex_lock(&pool->lock);
     pool->closed = true;
     for (int i = 0; i < CLASSES; i++) {
-        while (pool->idle[i]) {
-            struct frame *frame = pool->idle[i];
-            pool->idle[i] = frame->next_free;
-            destroy_frame(frame);
-        }
+        destroy_frames(pool->idle[i]);
+        pool->idle[i] = NULL;
     }
     bool last = pool->out == 0;
     pthread_mutex_unlock(&pool->lock);
@@ -79,37 +86,82 @@ static int class_of(size_t size)
     return k;
 }
 
+static void push_idle_locked(struct pool *pool, int k, struct frame *frame)
+{
+    frame->next_free = pool->idle[k];
+    pool->idle[k] = frame;
+    pool->idle_count[k]++;
+    pool->idle_bytes += frame->capacity;
+}
+
+static struct frame *pop_idle_locked(struct pool *pool, int k)
+{
+    struct frame *frame = pool->idle[k];
+    if (frame) {
+        pool->idle[k] = frame->next_free;
+        pool->idle_count[k]--;
+        pool->idle_bytes -= frame->capacity;
+    }
+    return frame;
+}
+
+static int fullest_class_locked(const struct pool *pool)
+{
+    int fullest = 0;
+    for (int k = 1; k < CLASSES; k++) {
+        if (pool->idle_count[k] << k > pool->idle_count[fullest] << fullest) {
+            fullest = k;
+        }
+    }
+    return fullest;
+}
+
+/*
+ * Put `frame` on its list. When the lists are full, the class that holds most gives way, so that sizes
+ * of an earlier format or of a burst do not keep today's out for ever. Returns what must go to the
+ * heap, linked by next_free; that may be `frame` itself.
+ */
+static struct frame *keep_locked(struct pool *pool, struct frame *frame)
+{
+    struct frame *surplus = NULL;
+    int k = class_of(frame->capacity);
+    bool keep = frame->capacity <= pool->max_idle_bytes;
+    while (keep && pool->idle_bytes + frame->capacity > pool->max_idle_bytes) {
+        int fullest = fullest_class_locked(pool);
+        keep = fullest != k;
+        if (keep) {
+            struct frame *old = pop_idle_locked(pool, fullest);
+            old->next_free = surplus;
+            surplus = old;
+        }
+    }
+    if (keep) {
+        push_idle_locked(pool, k, frame);
+        return surplus;
+    }
+    frame->next_free = surplus;
+    return frame;
+}
+
 static void give_back(struct frame *frame)
 {
     struct pool *pool = frame->owner;
+    frame->next_free = NULL;
     pthread_mutex_lock(&pool->lock);
     pool->out--;
-    bool keep = !pool->closed && pool->idle_bytes + frame->capacity <= pool->max_idle_bytes;
-    if (keep) {
-        int k = class_of(frame->capacity);
-        frame->next_free = pool->idle[k];
-        pool->idle[k] = frame;
-        pool->idle_bytes += frame->capacity;
-    }
     bool last = pool->closed && pool->out == 0;
+    struct frame *surplus = pool->closed ? frame : keep_locked(pool, frame);
     pthread_mutex_unlock(&pool->lock);
-    if (!keep) {
-        destroy_frame(frame);
-    }
+    destroy_frames(surplus);
     if (last) {
         destroy_pool(pool);
     }
 }
 
-static struct frame *take_idle(struct pool *pool, int k)
+static struct frame *take_idle_locked(struct pool *pool, int k)
 {
-    struct frame *frame = pool->idle[k];
-    if (frame) {
-        pool->idle[k] = frame->next_free;
-        pool->idle_bytes -= frame->capacity;
-    } else {
-        pool->allocations++;
-    }
+    struct frame *frame = pop_idle_locked(pool, k);
+    pool->allocations += !frame;
     pool->out++;
     return frame;
 }
@@ -134,7 +186,7 @@ struct frame *pool_get(struct pool *pool, size_t size)
         return NULL;
     }
     pthread_mutex_lock(&pool->lock);
-    struct frame *frame = take_idle(pool, k);
+    struct frame *frame = take_idle_locked(pool, k);
     pthread_mutex_unlock(&pool->lock);
     if (!frame) {
         frame = new_frame((size_t)SMALLEST << k);

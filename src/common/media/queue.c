@@ -142,7 +142,7 @@ static void release_victims(struct victims *v)
     free(v->ring);
 }
 
-/* Hand the whole backlog over; an empty ring takes its place. */
+/* Hand the whole backlog over; an empty ring takes its place and the fd is calm again. */
 static bool drop_all_locked(struct queue *q, struct victims *v)
 {
     const struct frame **ring = calloc(q->space, sizeof(const struct frame *));
@@ -156,6 +156,7 @@ static bool drop_all_locked(struct queue *q, struct victims *v)
     q->stats.dropped += q->count;
     q->ring = ring;
     q->head = q->count = q->bytes = 0;
+    calm_locked(q);
     return true;
 }
 
@@ -204,10 +205,24 @@ static bool store_locked(struct queue *q, const struct frame *frame, struct vict
     q->need_key = false;
     q->ring[(q->head + q->count++) % q->space] = frame_ref(frame);
     q->bytes += frame->size;
-    if (q->bytes >= q->limits.wake_bytes || q->count == q->limits.max_frames) {
+    return true;
+}
+
+/* A reader that works in batches is also woken when there is no room for its batch. */
+static void wake_reader_locked(struct queue *q, bool full)
+{
+    full |= q->bytes >= q->limits.wake_bytes || q->count == q->limits.max_frames;
+    if (full && q->count > 0) {
         signal_locked(q);
     }
-    return true;
+}
+
+/* A key frame is large, so it is not asked for before half of the queue is free: else it would be
+ * refused too, and asked for again at every frame. */
+static bool wants_key_locked(const struct queue *q)
+{
+    return q->need_key && q->count <= q->limits.max_frames / 2 &&
+           (q->limits.max_bytes == 0 || q->bytes <= q->limits.max_bytes / 2);
 }
 
 enum queue_pushed queue_push(struct queue *q, const struct frame *frame)
@@ -218,17 +233,20 @@ enum queue_pushed queue_push(struct queue *q, const struct frame *frame)
     if (!q->closed) {
         bool stored = store_locked(q, frame, &victims);
         bool clean = stored && victims.count + victims.ring_count == 0;
-        result = q->need_key ? QUEUE_WANT_KEY : clean ? QUEUE_TAKEN : QUEUE_DROPPED;
+        result = wants_key_locked(q) ? QUEUE_WANT_KEY : clean ? QUEUE_TAKEN : QUEUE_DROPPED;
+        wake_reader_locked(q, !clean);
     }
     pthread_mutex_unlock(&q->lock);
     release_victims(&victims);
     return result;
 }
 
-const struct frame *queue_take(struct queue *q)
+/* Taking and "closed" are one look: a last frame may come between two. */
+static const struct frame *take(struct queue *q, bool *closed)
 {
     const struct frame *frame = NULL;
     pthread_mutex_lock(&q->lock);
+    *closed = q->closed;
     if (q->count > 0) {
         frame = pop_locked(q);
         q->stats.taken++;
@@ -240,24 +258,37 @@ const struct frame *queue_take(struct queue *q)
     return frame;
 }
 
+const struct frame *queue_take(struct queue *q)
+{
+    bool closed;
+    return take(q, &closed);
+}
+
+static int64_t time_left(int64_t deadline_us)
+{
+    int64_t left_us = deadline_us == INT64_MAX ? -1 : deadline_us - clock_now_us();
+    return deadline_us != INT64_MAX && left_us < 0 ? 0 : left_us;
+}
+
 int queue_wait(struct queue *q, struct stop *stop, int64_t timeout_us, const struct frame **out)
 {
-    const struct frame *frame = queue_take(q);
-    if (!frame) {
-        if (queue_closed(q)) {
-            return -EPIPE;
+    int64_t deadline_us = clock_deadline_us(timeout_us);
+    for (bool waited = false;;) {
+        bool closed;
+        const struct frame *frame = take(q, &closed);
+        if (frame) {
+            *out = frame;
+            return 0;
         }
-        int got = stop_poll(stop, q->fd, POLLIN, timeout_us);
+        if (closed || waited) {
+            return closed ? -EPIPE : -EAGAIN;
+        }
+        int got = stop_poll(stop, q->fd, POLLIN, time_left(deadline_us));
         if (got < 0) {
             return got;
         }
-        frame = queue_take(q);
+        waited = got == 0; /* a batch below wake_bytes may be there all the same: look once more */
     }
-    if (!frame) {
-        return queue_closed(q) ? -EPIPE : -EAGAIN;
-    }
-    *out = frame;
-    return 0;
 }
 
 int queue_fd(const struct queue *q)
@@ -275,15 +306,14 @@ void queue_close(struct queue *q)
 
 void queue_clear(struct queue *q)
 {
-    const struct frame *frame;
     pthread_mutex_lock(&q->lock);
-    q->need_key = q->limits.policy != QUEUE_NEWEST;
     while (q->count > 0) {
-        frame = pop_locked(q);
+        const struct frame *frame = pop_locked(q);
         pthread_mutex_unlock(&q->lock);
         frame_unref(frame);
         pthread_mutex_lock(&q->lock);
     }
+    q->need_key = q->limits.policy != QUEUE_NEWEST; /* whatever was pushed meanwhile went too */
     calm_locked(q);
     pthread_mutex_unlock(&q->lock);
 }

@@ -118,7 +118,10 @@ int sock_listen(const char *address, int port, int *out, struct err *err)
         if (code < 0) {
             return code;
         }
-        fd = try_listen(list);
+        fd = -EADDRNOTAVAIL;
+        for (const struct addrinfo *ai = list; ai && fd < 0; ai = ai->ai_next) {
+            fd = try_listen(ai); /* "localhost" is ::1 first, even where there is no IPv6 */
+        }
         freeaddrinfo(list);
     }
     if (fd < 0) {
@@ -136,7 +139,7 @@ int sock_accept(int listener, int *out, char name[SOCK_NAME_MAX])
     int fd;
     do {
         fd = accept4(listener, (struct sockaddr *)&addr, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    } while (fd < 0 && (errno == EINTR || errno == ECONNABORTED));
+    } while (fd < 0 && (errno == EINTR || errno == ECONNABORTED || errno == EPROTO));
     if (fd < 0) {
         return errno == EWOULDBLOCK ? -EAGAIN : -errno;
     }

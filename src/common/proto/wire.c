@@ -8,28 +8,49 @@
 #include <errno.h>
 #include <string.h>
 
+#include "pcs/text.h"
+
 /* ---- parts ---- */
 
 static void put_text(struct writer *w, const char *text, size_t max)
 {
-    size_t n = strnlen(text, max);
-    while (n == max && n > 0 && ((unsigned char)text[n] & 0xc0) == 0x80) {
-        n--; /* not in the middle of a UTF-8 character */
+    size_t n = strnlen(text, max + 1);
+    if (n > max) {
+        n = max;
+        while (n > 0 && ((unsigned char)text[n] & 0xc0) == 0x80) {
+            n--; /* not in the middle of a UTF-8 character */
+        }
     }
     write_u8(w, (uint8_t)n);
     write_bytes(w, text, n);
 }
 
-/* Control characters have no place in a name that will be logged and become a file's. */
+/* A peer's words will be logged, become file names and JSON. */
 static void get_text(struct reader *r, char *out, size_t max)
 {
     size_t n = read_u8(r);
     const uint8_t *p = read_bytes(r, n);
-    n = n < max ? n : max;
-    for (size_t i = 0; p && i < n; i++) {
-        out[i] = p[i] < ' ' || p[i] == 0x7f ? '?' : (char)p[i];
+    n = !p ? 0 : n < max ? n : max;
+    if (n > 0) {
+        memcpy(out, p, n);
     }
-    out[p ? n : 0] = '\0';
+    text_clean(out, n);
+    out[n] = '\0';
+}
+
+/* Numbers and times near the ends of their ranges would overflow in somebody's sum. */
+static uint64_t get_seq(struct reader *r)
+{
+    uint64_t seq = read_be64(r);
+    r->bad |= seq > WIRE_SEQ_MAX;
+    return seq;
+}
+
+static int64_t get_time(struct reader *r)
+{
+    uint64_t time_us = read_be64(r);
+    r->bad |= time_us > WIRE_TIME_MAX;
+    return (int64_t)time_us;
 }
 
 enum wire_codec { WIRE_CODEC_JPEG = 1, WIRE_CODEC_H264 = 2 };
@@ -94,10 +115,11 @@ static void get_hello(struct reader *r, struct wire_hello *h)
     if (session) {
         memcpy(h->session, session, sizeof h->session);
     }
-    h->first_seq = read_be64(r);
-    h->next_seq = read_be64(r);
-    h->mono_us = (int64_t)read_be64(r);
-    h->wall_us = (int64_t)read_be64(r);
+    h->first_seq = get_seq(r);
+    h->next_seq = get_seq(r);
+    r->bad |= h->first_seq == 0 || h->next_seq < h->first_seq;
+    h->mono_us = get_time(r);
+    h->wall_us = get_time(r);
     get_format(r, &h->format);
     get_text(r, h->name, WIRE_NAME_MAX);
     get_text(r, h->software, WIRE_NAME_MAX);
@@ -117,8 +139,11 @@ static void get_welcome(struct reader *r, struct wire_welcome *m)
 {
     r->bad |= read_be32(r) != WIRE_MAGIC;
     m->version = read_be16(r);
+    if (m->version != WIRE_VERSION) {
+        return;
+    }
     m->need_key = read_be16(r) & 1;
-    m->from_seq = read_be64(r);
+    m->from_seq = get_seq(r);
     get_text(r, m->name, WIRE_NAME_MAX);
     get_text(r, m->software, WIRE_NAME_MAX);
 }
@@ -139,15 +164,13 @@ static void get_frame(struct reader *r, struct wire_frame *f)
 {
     f->flags = read_u8(r);
     (void)read_be16(r); /* reserved */
-    f->seq = read_be64(r);
-    f->capture_us = (int64_t)read_be64(r);
+    f->seq = get_seq(r);
+    r->bad |= f->seq == 0;
+    f->capture_us = get_time(r);
     f->pts_delay_us = read_be32(r);
     f->encode_us = read_be32(r);
     f->send_us = read_be32(r);
     f->skipped = read_be32(r);
-    /* A number or a time near the ends of its range would overflow in somebody's sum. */
-    r->bad |= f->seq == 0 || f->seq > INT64_MAX / 2 || f->capture_us < 0 ||
-              f->capture_us > INT64_MAX / 4;
 }
 
 static void put_error(struct writer *w, const struct wire_error *e)
@@ -215,25 +238,26 @@ static void get_body(struct reader *r, struct wire_message *m)
         get_format(r, &m->u.format);
         return;
     case WIRE_BYE:
-        m->u.bye.next_seq = read_be64(r);
+        m->u.bye.next_seq = get_seq(r);
+        r->bad |= m->u.bye.next_seq == 0;
         m->u.bye.skipped = read_be32(r);
         return;
     case WIRE_ACK:
-        m->u.ack.synced_seq = read_be64(r);
-        m->u.ack.received_seq = read_be64(r);
+        m->u.ack.synced_seq = get_seq(r);
+        m->u.ack.received_seq = get_seq(r);
         return;
     case WIRE_PING:
-        m->u.ping.t0_us = (int64_t)read_be64(r);
+        m->u.ping.t0_us = get_time(r);
         return;
     case WIRE_PONG:
-        m->u.pong.t0_us = (int64_t)read_be64(r);
-        m->u.pong.t1_us = (int64_t)read_be64(r);
-        m->u.pong.t2_us = (int64_t)read_be64(r);
+        m->u.pong.t0_us = get_time(r);
+        m->u.pong.t1_us = get_time(r);
+        m->u.pong.t2_us = get_time(r);
         return;
     case WIRE_KEY:
         return;
     case WIRE_REPLAY:
-        m->u.replay.from_seq = read_be64(r);
+        m->u.replay.from_seq = get_seq(r);
         m->u.replay.need_key = read_u8(r);
         return;
     case WIRE_ERROR:
@@ -264,14 +288,10 @@ int wire_parse(const uint8_t *data, size_t size, struct wire_message *out)
 {
     struct reader r = reader_on(data, size);
     uint32_t length = read_be32(&r);
-    memset(out, 0, sizeof *out);
-    out->type = (enum wire_type)read_u8(&r);
-    bool frame = out->type == WIRE_FRAME;
-    if (r.bad || length < 1) {
-        return -EBADMSG;
-    }
-    if (frame && length < WIRE_FRAME_HEAD - 4) {
-        return -EBADMSG;
+    struct wire_message m = { .type = (enum wire_type)read_u8(&r) };
+    bool frame = m.type == WIRE_FRAME;
+    if (r.bad || length < (frame ? WIRE_FRAME_HEAD - 4 + 1 : 1)) {
+        return -EBADMSG; /* an empty frame is no frame */
     }
     if (length > (frame ? WIRE_FRAME_MAX + WIRE_FRAME_HEAD - 4 : WIRE_CONTROL_MAX - 4)) {
         return -EMSGSIZE;
@@ -279,12 +299,13 @@ int wire_parse(const uint8_t *data, size_t size, struct wire_message *out)
     if (frame ? size < WIRE_FRAME_HEAD : size != length + 4) {
         return -EBADMSG;
     }
-    get_body(&r, out);
+    get_body(&r, &m);
     if (r.bad) {
         return -EBADMSG;
     }
     if (frame) {
-        out->u.frame.size = length - (WIRE_FRAME_HEAD - 4);
+        m.u.frame.size = length - (WIRE_FRAME_HEAD - 4);
     }
+    *out = m;
     return 0;
 }

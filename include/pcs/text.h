@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Text from outside (peers, files, cameras) on its way to a log, a terminal or a JSON document.
+ * Threads: any.
+ */
+#pragma once
+
+#include <stddef.h>
+
+/* Put '?' in place of every byte that is not part of a printable character of well-formed UTF-8
+ * (RFC 3629): control characters (C0, DEL, C1), overlong forms, surrogates, broken sequences. */
+void text_clean(char *text, size_t size);
