@@ -12,14 +12,17 @@ static const uint8_t *find_start_code(const uint8_t *p, const uint8_t *end)
 {
     /* Looking for the 01 skips faster than looking for zeros: it is as rare in coded data, and two
      * bytes before it decide. */
-    if (end - p < 3)
+    if (end - p < 3) {
         return end;
+    }
     for (const uint8_t *one = p + 2; one < end; one++) {
         one = memchr(one, 1, (size_t)(end - one));
-        if (!one)
+        if (!one) {
             return end;
-        if (one[-1] == 0 && one[-2] == 0)
+        }
+        if (one[-1] == 0 && one[-2] == 0) {
             return one - 2;
+        }
     }
     return end;
 }
@@ -29,15 +32,18 @@ bool h264_next_nal(const uint8_t *data, size_t size, size_t *pos, struct h264_na
     const uint8_t *end = data + size;
     while (size - *pos > 3) {
         const uint8_t *nal = find_start_code(data + *pos, end);
-        if (end - nal <= 3)
+        if (end - nal <= 3) {
             break;
+        }
         nal += 3;
         const uint8_t *next = find_start_code(nal, end);
         *pos = (size_t)(next - data);
-        while (next > nal && next[-1] == 0)
+        while (next > nal && next[-1] == 0) {
             next--;
-        if (next == nal)
+        }
+        if (next == nal) {
             continue; /* nothing between two start codes */
+        }
         *out = (struct h264_nal){ nal, (size_t)(next - nal), nal[0] & 31 };
         return true;
     }
@@ -57,13 +63,15 @@ static void note_nal(struct h264_unit_info *info, const struct h264_nal *nal)
         info->has_slice = true;
         break;
     case H264_NAL_SPS:
-        if (!info->has_sps)
+        if (!info->has_sps) {
             info->sps = *nal;
+        }
         info->has_sps = true;
         break;
     case H264_NAL_PPS:
-        if (!info->has_pps)
+        if (!info->has_pps) {
             info->pps = *nal;
+        }
         info->has_pps = true;
         break;
     case H264_NAL_AUD:
@@ -79,8 +87,9 @@ void h264_scan_unit(const uint8_t *data, size_t size, struct h264_unit_info *out
     struct h264_nal nal;
     size_t pos = 0;
     *out = (struct h264_unit_info){ 0 };
-    while (h264_next_nal(data, size, &pos, &nal))
+    while (h264_next_nal(data, size, &pos, &nal)) {
         note_nal(out, &nal);
+    }
 }
 
 /* Bits of a NAL unit's payload, emulation prevention bytes (7.4.1.1) left out. */
@@ -110,8 +119,9 @@ static void bits_load(struct bits *b)
 
 static unsigned read_bit(struct bits *b)
 {
-    if (!b->left)
+    if (!b->left) {
         bits_load(b);
+    }
     b->left--;
     return b->byte >> b->left & 1;
 }
@@ -119,8 +129,9 @@ static unsigned read_bit(struct bits *b)
 static uint32_t read_bits(struct bits *b, int n)
 {
     uint32_t v = 0;
-    while (n-- > 0)
+    while (n-- > 0) {
         v = v << 1 | read_bit(b);
+    }
     return v;
 }
 
@@ -128,8 +139,9 @@ static uint32_t read_bits(struct bits *b, int n)
 static uint32_t read_ue(struct bits *b)
 {
     int zeros = 0;
-    while (!b->bad && !read_bit(b))
+    while (!b->bad && !read_bit(b)) {
         zeros++;
+    }
     if (b->bad || zeros > 31) {
         b->bad = true;
         return 0;
@@ -167,8 +179,9 @@ static void skip_scaling_list(struct bits *b, int size)
 {
     int last = 8, next = 8;
     for (int i = 0; i < size && !b->bad; i++) {
-        if (next)
+        if (next) {
             next = (int)((last + read_se(b) + 512) & 255);
+        }
         last = next ? next : last;
     }
 }
@@ -179,29 +192,34 @@ static void read_chroma(struct bits *b, struct h264_sps *sps, bool *separate_pla
     *separate_planes = sps->chroma_format == 3 && read_bit(b);
     sps->luma_bits = 8 + read_ue_max(b, 6);
     sps->chroma_bits = 8 + read_ue_max(b, 6);
-    (void)read_bit(b); /* qpprime_y_zero_transform_bypass_flag */
-    if (!read_bit(b))  /* seq_scaling_matrix_present_flag */
+    (void)read_bit(b);  /* qpprime_y_zero_transform_bypass_flag */
+    if (!read_bit(b)) { /* seq_scaling_matrix_present_flag */
         return;
+    }
     int lists = sps->chroma_format == 3 ? 12 : 8;
     for (int i = 0; i < lists && !b->bad; i++) {
-        if (read_bit(b))
+        if (read_bit(b)) {
             skip_scaling_list(b, i < 6 ? 16 : 64);
+        }
     }
 }
 
 static void skip_picture_order(struct bits *b)
 {
     int type = read_ue_max(b, 2);
-    if (type == 0)
+    if (type == 0) {
         (void)read_ue_max(b, 12); /* log2_max_pic_order_cnt_lsb_minus4 */
-    if (type != 1)
+    }
+    if (type != 1) {
         return;
+    }
     (void)read_bit(b); /* delta_pic_order_always_zero_flag */
     (void)read_se(b);
     (void)read_se(b);
     int cycle = read_ue_max(b, 255);
-    for (int i = 0; i < cycle && !b->bad; i++)
+    for (int i = 0; i < cycle && !b->bad; i++) {
         (void)read_se(b);
+    }
 }
 
 /* Size in luma samples from macroblocks and the cropping rectangle (7.4.2.1.1). */
@@ -210,13 +228,15 @@ static void read_size(struct bits *b, struct h264_sps *sps, bool separate_planes
     int columns = read_ue_max(b, FORMAT_MAX_SIZE / 16 - 1) + 1;
     int rows = read_ue_max(b, FORMAT_MAX_SIZE / 16 - 1) + 1;
     int fields = read_bit(b) ? 1 : 2; /* frame_mbs_only_flag */
-    if (fields == 2)
+    if (fields == 2) {
         (void)read_bit(b); /* mb_adaptive_frame_field_flag */
-    (void)read_bit(b);     /* direct_8x8_inference_flag */
+    }
+    (void)read_bit(b); /* direct_8x8_inference_flag */
     sps->width = columns * 16;
     sps->height = rows * 16 * fields;
-    if (!read_bit(b))
+    if (!read_bit(b)) {
         return;
+    }
     bool chroma = !separate_planes && sps->chroma_format > 0;
     int unit_x = chroma && sps->chroma_format < 3 ? 2 : 1;
     int unit_y = (chroma && sps->chroma_format == 1 ? 2 : 1) * fields;
@@ -230,8 +250,9 @@ static void read_colour(struct bits *b, struct h264_sps *sps)
 {
     (void)read_bits(b, 3); /* video_format */
     sps->full_range = read_bit(b);
-    if (!read_bit(b))
+    if (!read_bit(b)) {
         return;
+    }
     (void)read_bits(b, 16); /* colour_primaries, transfer_characteristics */
     sps->matrix = (int)read_bits(b, 8);
 }
@@ -239,8 +260,9 @@ static void read_colour(struct bits *b, struct h264_sps *sps)
 static void read_timing(struct bits *b, struct h264_sps *sps)
 {
     uint32_t tick = read_bits(b, 32), scale = read_bits(b, 32);
-    if (b->bad || !tick || !scale || tick > INT32_MAX / 2 || scale > INT32_MAX)
+    if (b->bad || !tick || !scale || tick > INT32_MAX / 2 || scale > INT32_MAX) {
         return;
+    }
     bool even = scale % 2 == 0; /* a tick is a field: two make a frame */
     sps->fps_num = (int)(even ? scale / 2 : scale);
     sps->fps_den = (int)(even ? tick : 2 * tick);
@@ -249,18 +271,22 @@ static void read_timing(struct bits *b, struct h264_sps *sps)
 /* vui_parameters() (E.1.1) as far as the timing. Damage here only loses what it would have said. */
 static void read_vui(struct bits *b, struct h264_sps *sps)
 {
-    if (read_bit(b) && read_bits(b, 8) == 255) /* aspect_ratio_idc: Extended_SAR */
+    if (read_bit(b) && read_bits(b, 8) == 255) { /* aspect_ratio_idc: Extended_SAR */
         (void)read_bits(b, 32);
-    if (read_bit(b))
+    }
+    if (read_bit(b)) {
         (void)read_bit(b); /* overscan_appropriate_flag */
-    if (read_bit(b))
+    }
+    if (read_bit(b)) {
         read_colour(b, sps);
+    }
     if (read_bit(b)) {
         (void)read_ue(b); /* chroma_sample_loc_type_top_field, _bottom_field */
         (void)read_ue(b);
     }
-    if (read_bit(b))
+    if (read_bit(b)) {
         read_timing(b, sps);
+    }
 }
 
 int h264_parse_sps(const uint8_t *sps, size_t size, struct h264_sps *out)
@@ -269,24 +295,28 @@ int h264_parse_sps(const uint8_t *sps, size_t size, struct h264_sps *out)
         .matrix = 2, .fps_den = 1, .chroma_format = 1, .luma_bits = 8, .chroma_bits = 8
     };
     bool separate_planes = false;
-    if (size < 4 || (sps[0] & 31) != H264_NAL_SPS)
+    if (size < 4 || (sps[0] & 31) != H264_NAL_SPS) {
         return -EBADMSG;
+    }
     struct bits b = { .p = sps + 1, .end = sps + size };
     s.profile_idc = (int)read_bits(&b, 8);
     s.constraint_flags = (int)read_bits(&b, 8);
     s.level_idc = (int)read_bits(&b, 8);
     (void)read_ue_max(&b, 31); /* seq_parameter_set_id */
-    if (profile_has_chroma_format(s.profile_idc))
+    if (profile_has_chroma_format(s.profile_idc)) {
         read_chroma(&b, &s, &separate_planes);
+    }
     (void)read_ue_max(&b, 12); /* log2_max_frame_num_minus4 */
     skip_picture_order(&b);
     (void)read_ue_max(&b, 16); /* max_num_ref_frames */
     (void)read_bit(&b);        /* gaps_in_frame_num_value_allowed_flag */
     read_size(&b, &s, separate_planes);
-    if (b.bad || s.width < 1 || s.height < 1 || s.height > FORMAT_MAX_SIZE)
+    if (b.bad || s.width < 1 || s.height < 1 || s.height > FORMAT_MAX_SIZE) {
         return -EBADMSG;
-    if (read_bit(&b))
+    }
+    if (read_bit(&b)) {
         read_vui(&b, &s);
+    }
     *out = s;
     return 0;
 }
@@ -304,8 +334,9 @@ int h264_make_avcc(const struct h264_nal *sps, const struct h264_nal *pps, uint8
 {
     struct h264_sps info;
     if (h264_parse_sps(sps->data, sps->size, &info) || sps->size > UINT16_MAX || !pps->size ||
-        pps->size > UINT16_MAX)
+        pps->size > UINT16_MAX) {
         return -EBADMSG;
+    }
     struct writer w = writer_on(out, capacity);
     write_u8(&w, 1);                   /* configurationVersion */
     write_bytes(&w, sps->data + 1, 3); /* profile, compatibility, level */
@@ -316,7 +347,8 @@ int h264_make_avcc(const struct h264_nal *sps, const struct h264_nal *pps, uint8
     write_u8(&w, 1);
     write_be16(&w, (uint16_t)pps->size);
     write_bytes(&w, pps->data, pps->size);
-    if (profile_has_chroma_format(info.profile_idc))
+    if (profile_has_chroma_format(info.profile_idc)) {
         write_avcc_chroma(&w, &info);
+    }
     return w.bad ? -ENOSPC : (int)writer_used(&w);
 }

@@ -55,8 +55,9 @@ static int read_component(struct scan *s, struct reader *body, int index)
     int samp = read_u8(body);
     (void)read_u8(body); /* its quantisation table */
     int h = samp >> 4, v = samp & 15;
-    if (h < 1 || h > 4 || v < 1 || v > 4)
+    if (h < 1 || h > 4 || v < 1 || v > 4) {
         return -EBADMSG;
+    }
     if (index == 0) {
         s->info->h_samp = h;
         s->info->v_samp = v;
@@ -70,20 +71,24 @@ static int read_component(struct scan *s, struct reader *body, int index)
 static int read_frame_header(struct scan *s, int marker, struct reader *body)
 {
     struct jpeg_info *info = s->info;
-    if (s->has_frame)
+    if (s->has_frame) {
         return -EBADMSG;
+    }
     int bits = read_u8(body);
     info->height = read_be16(body);
     info->width = read_be16(body);
     info->components = read_u8(body);
-    if (body->bad || info->width == 0)
+    if (body->bad || info->width == 0) {
         return -EBADMSG;
+    }
     if (marker > M_SOF2 || bits != 8 || (info->components != 1 && info->components != 3) ||
-        info->height == 0 || info->width > FORMAT_MAX_SIZE || info->height > FORMAT_MAX_SIZE)
+        info->height == 0 || info->width > FORMAT_MAX_SIZE || info->height > FORMAT_MAX_SIZE) {
         return -ENOTSUP; /* height 0: it would come in a DNL segment */
+    }
     for (int i = 0; i < info->components; i++) {
-        if (read_component(s, body, i))
+        if (read_component(s, body, i)) {
             return -EBADMSG;
+        }
     }
     info->progressive = marker == M_SOF2;
     s->has_frame = true;
@@ -93,11 +98,13 @@ static int read_frame_header(struct scan *s, int marker, struct reader *body)
 static int read_scan_header(struct scan *s, struct reader *body)
 {
     int components = read_u8(body);
-    if (!s->has_frame || body->bad || components < 1 || components > s->info->components)
+    if (!s->has_frame || body->bad || components < 1 || components > s->info->components) {
         return -EBADMSG;
+    }
     s->next_restart = 0;
-    if (s->ecs)
+    if (s->ecs) {
         return 0;
+    }
     s->single_scan = !s->info->progressive && components == s->info->components;
     s->ecs = s->in.p;
     return 0;
@@ -114,23 +121,29 @@ static int read_segment(struct scan *s, int marker, size_t at)
 {
     size_t length = read_be16(&s->in);
     const uint8_t *bytes = length < 2 ? NULL : read_bytes(&s->in, length - 2);
-    if (!bytes)
+    if (!bytes) {
         return -EBADMSG;
+    }
     struct reader body = reader_on(bytes, length - 2);
     if (is_frame_header(marker)) {
         s->info->sof_offset = at;
         return read_frame_header(s, marker, &body);
     }
-    if (marker == M_SOS && !s->ecs)
+    if (marker == M_SOS && !s->ecs) {
         s->info->sos_offset = at;
-    if (marker == M_SOS)
+    }
+    if (marker == M_SOS) {
         return read_scan_header(s, &body);
-    if (marker == M_DHT && !s->ecs)
+    }
+    if (marker == M_DHT && !s->ecs) {
         s->info->has_dht = true;
-    if (marker == M_DRI)
+    }
+    if (marker == M_DRI) {
         s->has_restarts = read_be16(&body) != 0;
-    if (marker == M_DAC)
+    }
+    if (marker == M_DAC) {
         return -ENOTSUP;
+    }
     bool known = marker == M_DHT || marker == M_DQT || marker == M_DRI || marker >= M_APP0;
     return known ? 0 : -EBADMSG;
 }
@@ -138,12 +151,13 @@ static int read_segment(struct scan *s, int marker, size_t at)
 /* The marker at s->in, fill bytes skipped; -EBADMSG when there is none. */
 static int read_marker(struct scan *s)
 {
-    if (read_u8(&s->in) != 0xFF)
+    if (read_u8(&s->in) != 0xFF) {
         return -EBADMSG;
+    }
     int marker;
-    do
+    do {
         marker = read_u8(&s->in);
-    while (marker == 0xFF);
+    } while (marker == 0xFF);
     return s->in.bad || marker == 0 ? -EBADMSG : marker;
 }
 
@@ -153,8 +167,9 @@ static int read_headers(struct scan *s)
         size_t at = scan_offset(s);
         int marker = read_marker(s);
         int rc = marker < 0 ? marker : read_segment(s, marker, at);
-        if (rc)
+        if (rc) {
             return rc;
+        }
     }
     return 0;
 }
@@ -169,16 +184,18 @@ static void skip_entropy_coded(struct reader *in)
             return;
         }
         in->p = ff;
-        if (ff[1] != 0x00)
+        if (ff[1] != 0x00) {
             return;
+        }
         in->p += 2;
     }
 }
 
 static int read_restart(struct scan *s, int marker)
 {
-    if (!s->has_restarts || marker - M_RST0 != s->next_restart)
+    if (!s->has_restarts || marker - M_RST0 != s->next_restart) {
         return -EBADMSG;
+    }
     s->next_restart = (s->next_restart + 1) & 7;
     return 0;
 }
@@ -192,12 +209,15 @@ static int read_scan_marker(struct scan *s)
         s->in.bad = false; /* fill bytes up to the end: padding, not damage */
         return 0;
     }
-    if (marker < 0)
+    if (marker < 0) {
         return marker;
-    if (marker >= M_RST0 && marker <= M_RST7)
+    }
+    if (marker >= M_RST0 && marker <= M_RST7) {
         return read_restart(s, marker);
-    if (marker == M_DNL)
+    }
+    if (marker == M_DNL) {
         return -ENOTSUP;
+    }
     if (marker == M_EOI) {
         s->info->has_eoi = true;
         s->info->size = scan_offset(s);
@@ -211,10 +231,12 @@ static int read_scan_marker(struct scan *s)
 static void end_without_eoi(struct scan *s)
 {
     const uint8_t *end = s->in.end;
-    while (end - s->ecs >= 2 && end[-1] == 0 && end[-2] != 0xFF)
+    while (end - s->ecs >= 2 && end[-1] == 0 && end[-2] != 0xFF) {
         end--;
-    while (end > s->ecs && end[-1] == 0xFF)
+    }
+    while (end > s->ecs && end[-1] == 0xFF) {
         end--;
+    }
     s->info->size = (size_t)(end - s->start);
     s->info->scan_bytes = (size_t)(end - s->ecs);
 }
@@ -235,11 +257,13 @@ static int read_scans(struct scan *s)
     while (!s->info->has_eoi && s->in.p < s->in.end) {
         skip_entropy_coded(&s->in);
         int rc = s->in.p < s->in.end ? read_scan_marker(s) : 0;
-        if (rc)
+        if (rc) {
             return rc;
+        }
     }
-    if (!s->info->has_eoi)
+    if (!s->info->has_eoi) {
         end_without_eoi(s);
+    }
     return enough_for_blocks(s) ? 0 : -EBADMSG;
 }
 
@@ -247,13 +271,16 @@ int jpeg_scan(const uint8_t *data, size_t size, struct jpeg_info *out)
 {
     struct jpeg_info info = { 0 };
     struct scan s = { .start = data, .in = reader_on(data, size), .info = &info };
-    if (read_u8(&s.in) != 0xFF || read_u8(&s.in) != M_SOI)
+    if (read_u8(&s.in) != 0xFF || read_u8(&s.in) != M_SOI) {
         return -EBADMSG;
+    }
     int rc = read_headers(&s);
-    if (!rc)
+    if (!rc) {
         rc = read_scans(&s);
-    if (!rc)
+    }
+    if (!rc) {
         *out = info;
+    }
     return rc;
 }
 
