@@ -218,7 +218,7 @@ static int read_text(const char *path, char **out)
 int option_file_read(struct options *o, struct option_list *source, const char *path,
                      struct err *err)
 {
-    char *text;
+    char *text = NULL;
     int ret = read_text(path, &text);
     if (ret == -EBADMSG)
         return err_set(err, ret, "--config: %s is not a text file", path);

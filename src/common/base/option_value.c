@@ -6,6 +6,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "pcs/text.h"
+
 struct unit {
     const char *suffix;
     int64_t factor;
@@ -277,10 +279,8 @@ char *option_quote(const char *text, char buf[OPTION_QUOTE_SIZE])
             n--;
     }
     buf[0] = '\'';
-    for (size_t i = 0; i < n; i++) {
-        unsigned char c = (unsigned char)text[i];
-        buf[1 + i] = c < 0x20 || c == 0x7f ? '?' : (char)c;
-    }
+    memcpy(buf + 1, text, n);
+    text_clean(buf + 1, n);
     strcpy(buf + 1 + n, n < len ? more : "'");
     return buf;
 }
