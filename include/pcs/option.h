@@ -78,8 +78,8 @@ enum options_result {
 /*
  * Parse the command line and the file it names (--config). `check` (may be NULL) judges the whole
  * after parsing (combinations, files that must exist) and fills err. Returns an options_result, or
- * a negative errno with err->text = one line for the user, without the program's name (exit 2).
- * -v and --log-level set the log's level.
+ * a negative errno with err->text = one line for the user that begins with the program's name
+ * (exit 2). -v and --log-level set the log's level.
  */
 int options_load(struct options *o, int argc, char **argv, int (*check)(void *arg, struct err *err),
                  void *arg, struct err *err);

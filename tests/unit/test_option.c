@@ -176,7 +176,7 @@ static int load_checked(struct fixture *f, const char **argv, int (*check)(void 
 #define refuses(f, line, ...)                                                                      \
     do {                                                                                           \
         assert_int_equal(load(f, __VA_ARGS__), -EINVAL);                                           \
-        assert_string_equal((f)->err.text, line);                                                  \
+        assert_string_equal((f)->err.text, "tester: " line);                                       \
     } while (0)
 
 static void refuses_ini(struct fixture *f, const char *text, const char *message)
@@ -463,11 +463,12 @@ static void test_file_errors(void **state)
 {
     struct fixture *f = *state;
     char message[200], *path = write_file("port = 1\nport = x\n");
-    snprintf(message, sizeof(message), "%s:2: port: 'x' is not allowed: 1 to 65535", path);
-    refuses(f, message, "--config", path);
+    snprintf(message, sizeof(message), "tester: %s:2: port: 'x' is not allowed: 1 to 65535", path);
+    assert_int_equal(load(f, "--config", path), -EINVAL);
+    assert_string_equal(f->err.text, message);
     assert_int_equal(load(f, "--config", "/nowhere/x.ini"), -ENOENT);
     assert_string_equal(f->err.text,
-                        "--config: cannot read /nowhere/x.ini: No such file or directory");
+                        "tester: --config: cannot read /nowhere/x.ini: No such file or directory");
     assert_int_equal(load(f, "--config", "/"), -EISDIR);
     assert_int_equal(load(f, "--config", "/proc/self/exe"), -EBADMSG);
     assert_int_equal(load(f, "--config", "/dev/zero"), -EFBIG);
@@ -537,7 +538,7 @@ static void test_check_config(void **state)
                                    "log-level = debug\n");
     const char *argv[] = { "tester", "--check-config", "--port", "13", NULL };
     assert_int_equal(load_checked(f, argv, check_port), -EINVAL);
-    assert_string_equal(f->err.text, "not thirteen");
+    assert_string_equal(f->err.text, "tester: not thirteen");
     assert_string_equal(f->output, "");
 }
 
@@ -685,6 +686,22 @@ static void test_reload_error(void **state)
     free(path);
 }
 
+/* A program may make something of a value (a name from nothing); that is not a change of the file. */
+static void test_reload_ignores_derived_values(void **state)
+{
+    struct fixture *f = *state;
+    struct heard heard = { "" };
+    char *path = write_file("port = 81\n");
+    assert_int_equal(load(f, "--config", path), OPTIONS_RUN);
+    f->run.name = "derived";
+    f->push.bitrate = 5;
+    assert_int_equal(options_reload(f->o, hear, &heard, &f->err), 0);
+    assert_string_equal(heard.text, "");
+    assert_string_equal(f->run.name, "derived");
+    assert_int_equal(f->push.bitrate, 5);
+    remove_file(path);
+}
+
 static void test_reload_without_file(void **state)
 {
     struct fixture *f = *state;
@@ -717,6 +734,7 @@ int main(void)
         TEST(test_round_trip_random),
         TEST(test_reload),
         TEST(test_reload_error),
+        TEST(test_reload_ignores_derived_values),
         TEST(test_reload_without_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -207,10 +207,11 @@ static void source_free(struct option_list *source, size_t count)
 /* ---- what it comes to ---- */
 
 /* The value by precedence; a list borrows the array of its source. */
-static void effective_value(const struct options *o, size_t slot, union option_field *out)
+static void effective_value(const struct options *o, const struct option_list *file, size_t slot,
+                            union option_field *out)
 {
     const struct option_def *def = o->slots[slot].def;
-    const struct option_list *given = o->cli[slot].count ? &o->cli[slot] : &o->file[slot];
+    const struct option_list *given = o->cli[slot].count ? &o->cli[slot] : &file[slot];
     const char *text = given->count ? given->item[given->count - 1] : def->value;
     memset(out, 0, sizeof(*out));
     if (def->type == OPTION_LIST)
@@ -219,28 +220,34 @@ static void effective_value(const struct options *o, size_t slot, union option_f
         assert(!"a default that its own option does not allow");
 }
 
-/* Work out every value, then write those that differ into the configs. 0 or -ENOMEM. */
+static void write_value(struct option_slot *slot, const union option_field *value)
+{
+    option_value_copy(slot->def, slot->field, value);
+    slot->running = *value;
+}
+
+/* Write every value that is news into the configs. 0 or -ENOMEM. */
 static int apply_all(struct options *o)
 {
     for (size_t i = 0; i < o->count; i++) {
-        const struct option_slot *slot = &o->slots[i];
+        struct option_slot *slot = &o->slots[i];
         union option_field value;
-        effective_value(o, i, &value);
-        if (option_value_same(slot->def, slot->field, &value))
+        effective_value(o, o->file, i, &value);
+        if (option_value_same(slot->def, &slot->running, &value))
             continue;
         if (slot->def->type == OPTION_LIST && keep_list(o, &value.list) < 0)
             return -ENOMEM;
-        option_value_copy(slot->def, slot->field, &value);
+        write_value(slot, &value);
     }
     return 0;
 }
 
-/* Zero first: apply_all compares with what is there, and a caller's config may hold anything. */
+/* Zero first, because apply_all compares with that, and a caller's config may hold anything. */
 static int set_defaults(struct options *o)
 {
     static const union option_field zero;
     for (size_t i = 0; i < o->count; i++)
-        option_value_copy(o->slots[i].def, o->slots[i].field, &zero);
+        write_value(&o->slots[i], &zero);
     return apply_all(o);
 }
 
@@ -321,11 +328,8 @@ static int judge(struct options *o, struct err *err)
     return o->check ? o->check(o->check_arg, err) : 0;
 }
 
-int options_load(struct options *o, int argc, char **argv, int (*check)(void *arg, struct err *err),
-                 void *arg, struct err *err)
+static int load(struct options *o, int argc, char **argv, struct err *err)
 {
-    o->check = check;
-    o->check_arg = arg;
     int ret = option_cli_parse(o, argc, argv, err);
     if (ret >= 0)
         ret = apply_loaded(o, err);
@@ -344,6 +348,16 @@ int options_load(struct options *o, int argc, char **argv, int (*check)(void *ar
         return print_done(o, err, option_print_config);
     log_set_level((enum log_level)o->common.log_level);
     return OPTIONS_RUN;
+}
+
+int options_load(struct options *o, int argc, char **argv, int (*check)(void *arg, struct err *err),
+                 void *arg, struct err *err)
+{
+    struct err why = { 0 };
+    o->check = check;
+    o->check_arg = arg;
+    int ret = load(o, argc, argv, &why);
+    return ret < 0 ? err_set(err, ret, "%s: %s", o->program, why.text) : ret;
 }
 
 int options_parse_ini(struct options *o, const char *text, struct err *err)
@@ -365,50 +379,43 @@ int options_parse_ini(struct options *o, const char *text, struct err *err)
 
 /* What a reload would change, per slot. */
 struct change {
-    bool differs;
-    union option_field value; /* the new one; after swap_live the old one */
+    bool differs, live;
+    union option_field value, old_field;
 };
 
-static bool is_live(const struct option_slot *slot)
-{
-    return slot->def->flags & OPTION_LIVE;
-}
-
-static int find_changes(struct options *o, struct change *changes)
+/* Compared with what we wrote: what the program made of it is no news. */
+static int find_changes(struct options *o, const struct option_list *fresh, struct change *changes)
 {
     for (size_t i = 0; i < o->count; i++) {
         const struct option_slot *slot = &o->slots[i];
         struct change *c = &changes[i];
-        effective_value(o, i, &c->value);
-        c->differs = !option_value_same(slot->def, slot->field, &c->value);
-        if (c->differs && slot->def->type == OPTION_LIST && keep_list(o, &c->value.list) < 0)
+        effective_value(o, fresh, i, &c->value);
+        option_value_copy(slot->def, &c->old_field, slot->field);
+        c->differs = !option_value_same(slot->def, &slot->running, &c->value);
+        c->live = c->differs && slot->def->flags & OPTION_LIVE;
+        if (c->live && slot->def->type == OPTION_LIST && keep_list(o, &c->value.list) < 0)
             return -ENOMEM;
     }
     return 0;
 }
 
-/* Exchange the live options' values with those in `changes`; a second call undoes it. */
-static void swap_live(struct options *o, struct change *changes)
+/* The whole is judged as it would be, with the live options' new values in place. */
+static int try_changes(struct options *o, const struct option_list *fresh, struct change *changes,
+                       struct err *err)
 {
-    for (size_t i = 0; i < o->count; i++) {
-        const struct option_slot *slot = &o->slots[i];
-        union option_field old;
-        if (!changes[i].differs || !is_live(slot))
-            continue;
-        option_value_copy(slot->def, &old, slot->field);
-        option_value_copy(slot->def, slot->field, &changes[i].value);
-        option_value_copy(slot->def, &changes[i].value, &old);
-    }
-}
-
-static int try_changes(struct options *o, struct change *changes, struct err *err)
-{
-    if (find_changes(o, changes) < 0)
+    if (find_changes(o, fresh, changes) < 0)
         return err_set(err, -ENOMEM, "out of memory");
-    swap_live(o, changes);
+    for (size_t i = 0; i < o->count; i++) {
+        if (changes[i].live)
+            option_value_copy(o->slots[i].def, o->slots[i].field, &changes[i].value);
+    }
     int ret = judge(o, err);
-    if (ret < 0)
-        swap_live(o, changes);
+    for (size_t i = 0; i < o->count; i++) {
+        if (changes[i].live && ret < 0)
+            option_value_copy(o->slots[i].def, o->slots[i].field, &changes[i].old_field);
+        else if (changes[i].live)
+            o->slots[i].running = changes[i].value;
+    }
     return ret;
 }
 
@@ -418,7 +425,7 @@ static void report_changes(struct options *o, const struct change *changes,
     log_set_level((enum log_level)o->common.log_level);
     for (size_t i = 0; changed && i < o->count; i++) {
         if (changes[i].differs)
-            changed(arg, o->slots[i].def->name, is_live(&o->slots[i]));
+            changed(arg, o->slots[i].def->name, changes[i].live);
     }
 }
 
@@ -427,19 +434,19 @@ int options_reload(struct options *o, void (*changed)(void *arg, const char *nam
 {
     if (!o->common.config)
         return err_set(err, -ENOENT, "there is no --config file to read again");
-    struct option_list *old = o->file, *fresh = calloc(o->count, sizeof(*fresh));
+    struct option_list *fresh = calloc(o->count, sizeof(*fresh));
     struct change *changes = calloc(o->count, sizeof(*changes));
     int ret = fresh && changes ? option_file_read(o, fresh, o->common.config, err)
                                : err_set(err, -ENOMEM, "out of memory");
+    if (ret >= 0)
+        ret = try_changes(o, fresh, changes, err);
     if (ret >= 0) {
+        struct option_list *old = o->file;
         o->file = fresh;
-        ret = try_changes(o, changes, err);
-        if (ret < 0)
-            o->file = old;
-        else
-            report_changes(o, changes, changed, arg);
+        fresh = old;
+        report_changes(o, changes, changed, arg);
     }
-    source_free(o->file == old ? fresh : old, o->count);
+    source_free(fresh, o->count);
     free(changes);
     return ret < 0 ? ret : 0;
 }

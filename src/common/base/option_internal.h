@@ -16,10 +16,20 @@
 struct kept_text;
 struct kept_items;
 
+/* Room for the value of any option. */
+union option_field {
+    bool flag;
+    int64_t number;
+    int choice;
+    const char *text;
+    struct option_list list;
+};
+
 struct option_slot {
     const struct option_def *def;
     const char *section;
-    void *field; /* in the part's config struct */
+    void *field; /* in the part's config struct; the program may make something else of it */
+    union option_field running; /* what we last wrote there */
 };
 
 /* The options that every program has. */
@@ -42,15 +52,6 @@ struct options {
     struct kept_items *items;
     int (*check)(void *arg, struct err *err);
     void *check_arg;
-};
-
-/* Room for the value of any option. */
-union option_field {
-    bool flag;
-    int64_t number;
-    int choice;
-    const char *text;
-    struct option_list list;
 };
 
 /* option_value.c: texts to values and back. A "field" is where a value of def's type lives. */
