@@ -20,6 +20,7 @@ enum frame_flags {
     FRAME_KEY = 1,     /* decoding can start here; every raw picture and JPEG is one */
     FRAME_REPLAY = 2,  /* sent again after a break: for recordings, not for live viewers */
     FRAME_REWOUND = 4, /* first after a break or replay: its number may be lower than the last */
+    FRAME_DRIVER = 8,  /* the bytes are a driver's buffer: never past the encoders */
 };
 
 /* When each stage finished with the frame, CLOCK_MONOTONIC us of this machine, 0 = not passed. */

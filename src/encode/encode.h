@@ -3,7 +3,8 @@
  * Encode stage: a thread that takes the newest picture from the raw hub, encodes it and publishes
  * the packet at once to the packet hub; it rests while nobody subscribes there.
  * And copy: what a camera compressed itself goes through untouched, in the capture thread.
- * Life: encode_start/encode_stop by the pipeline. Threads: main; set_bitrate and stats from any.
+ * Life: encode_start → encode_stop → encode_free by the pipeline; statistics can be read until free.
+ * Threads: start, stop and free from main; the rest from any.
  */
 #pragma once
 
@@ -24,30 +25,46 @@ extern const size_t encode_option_count;
  * stays, else H.264). */
 enum format_id encode_output(const struct encode_config *config, enum format_id source);
 
-/* The encoder opens at the first frame. 0 or a negative errno. */
+/*
+ * Becomes the producer of `packets` (hub_on_demand). The encoder opens at the first frame. 0 or a
+ * negative errno with err: -ENOENT when nothing here makes `output`.
+ */
 int encode_start(struct encode **out, const struct encode_config *config, enum format_id output,
                  struct hub *raw, struct hub *packets, struct err *err);
 /* The raw hub has ended or ends now: encodes what is queued, drains, ends the packet hub, joins. */
 void encode_stop(struct encode *e);
+void encode_free(struct encode *e); /* stops it first when that was not done */
+
+/* Live: take effect at the next picture. */
 void encode_set_bitrate(struct encode *e, int64_t bitrate);
+void encode_set_quality(struct encode *e, int quality);
 
 struct encode_stats {
-    uint64_t taken;   /* pictures the stage was offered (0 while resting) */
+    uint64_t taken;   /* pictures the stage was offered (none while resting) */
     uint64_t encoded; /* packets published */
     uint64_t dropped; /* pictures not encoded: newer ones were there, unusable, or encoder failed */
-    char encoder[48]; /* "libx264", "turbojpeg"; "" before the first frame */
+    char encoder[48]; /* "libx264", "libjpeg-turbo"; "" before the first frame */
 };
+/* taken = encoded + dropped, but for what is in hand at this moment. */
 void encode_get_stats(struct encode *e, struct encode_stats *out);
 const struct histogram *encode_latency(const struct encode *e); /* picture in hand → packet */
 
 /*
+ * Number a packet (one more than were published so far, so there are no holes), stamp it encoded,
+ * publish it and drop the caller's reference, which must be the only one. For the one producer of
+ * `packets`: the stage, or the capture thread that copies.
+ */
+void encode_publish(struct hub *packets, const struct frame *packet);
+
+/*
  * Copy: one frame of a camera's own JPEG or H.264 to a packet that keeps format.h's promises (tables
- * and parameter sets added, padding cut), with its bytes in a pool frame: the driver gets its buffer
- * back at once. Not thread-safe; one per source.
+ * and parameter sets added, padding cut). A driver's bytes (FRAME_DRIVER) are copied once into a pool
+ * frame, so that the driver gets its buffer back at once; a frame that nobody else holds and that
+ * needs no change is passed on as it is. Not thread-safe; one per source.
  */
 struct copy;
 struct copy *copy_new(struct pool *pool);
 void copy_free(struct copy *c);
 /* 0 with *out (one reference); -EBADMSG: cut or corrupt, drop it; -EAGAIN: nothing to send yet (H.264
- * before its first key frame); -ENOMEM. */
+ * before its first key frame); -ENOTSUP: a coding no viewer would take; -ENOMEM. */
 int copy_frame(struct copy *c, const struct frame *in, const struct frame **out);
