@@ -27,6 +27,9 @@ enum service_event {
 int service_start(struct service **out, struct stop *stop, struct err *err);
 void service_finish(struct service *s);
 
+/* From here on only a signal is a SERVICE_STOP: the work has ended by itself and is being delivered. */
+void service_draining(struct service *s);
+
 /* Wait for the next event; feeds systemd's watchdog while no thread hangs. */
 enum service_event service_wait(struct service *s, int64_t deadline_us);
 

@@ -26,8 +26,9 @@ struct sink_env {
 };
 
 struct sink_totals {
-    uint64_t sent, dropped, queued, bytes, reconnects;
+    uint64_t sent, acked, dropped, queued, bytes, reconnects;
     bool connected;
+    bool done; /* the hub has ended and all of it is delivered and confirmed */
 };
 
 struct sink_backend {

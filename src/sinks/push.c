@@ -92,9 +92,9 @@ struct sink {
     struct log_limit limit;
     struct histogram latency;
 
-    pthread_mutex_t lock; /* guards totals and acked, resent: a copy of the thread's numbers */
+    pthread_mutex_t lock; /* guards totals and resent: a copy of the thread's numbers */
     struct sink_totals totals;
-    uint64_t acked, resent;
+    uint64_t resent;
 };
 
 static bool push_wanted(const void *config)
@@ -124,7 +124,7 @@ static void publish_totals(struct sink *s)
     s->totals.bytes = r->sent_bytes;
     s->totals.connected = s->linked;
     s->totals.reconnects = s->connections > 0 ? s->connections - 1 : 0;
-    s->acked = r->acked;
+    s->totals.acked = r->acked;
     s->resent = r->resent;
     pthread_mutex_unlock(&s->lock);
 }
@@ -358,6 +358,7 @@ static void push_totals(struct sink *s, struct sink_totals *out)
     pthread_mutex_lock(&s->lock);
     *out = s->totals;
     pthread_mutex_unlock(&s->lock);
+    out->done = stop_requested(s->done);
 }
 
 static struct cJSON *push_report(struct sink *s)
@@ -371,7 +372,7 @@ static struct cJSON *push_report(struct sink *s)
     cJSON_AddStringToObject(o, "kind", "push");
     cJSON_AddStringToObject(o, "target", target);
     cJSON_AddNumberToObject(o, "sent", (double)t.sent);
-    cJSON_AddNumberToObject(o, "acked", (double)s->acked);
+    cJSON_AddNumberToObject(o, "acked", (double)t.acked);
     cJSON_AddNumberToObject(o, "dropped", (double)t.dropped);
     cJSON_AddNumberToObject(o, "bytes", (double)t.bytes);
     cJSON_AddNumberToObject(o, "reconnects", (double)t.reconnects);

@@ -223,7 +223,9 @@ static int prepare(struct link *l, int64_t now_us, int64_t max_latency_us, bool 
     }
     bool again;
     const struct replay_entry *entry = replay_peek(l->replay, &again);
-    if (entry) {
+    bool all_safe = end &&
+                    l->replay->acked_seq >= l->replay->last_seq; /* replaying is for nothing */
+    if (entry && !all_safe) {
         return put_next_frame(l, now_us, entry, again);
     }
     return end && !l->bye_sent ? put_bye(l) : 0;

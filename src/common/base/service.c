@@ -58,7 +58,7 @@ static const struct supervisor supervisor = { nobody_tell, nobody_watchdog_us };
 struct service {
     struct stop *stop; /* the caller's */
     int signal_fd;
-    bool interrupted, reload;
+    bool interrupted, reload, draining;
     unsigned sigints;
     /* The watchdog: fed by main until service_stopping, then by the feeder. */
     int64_t watchdog_us, next_feed_us; /* 0: nobody watches; INT64_MAX: never */
@@ -198,7 +198,7 @@ void service_finish(struct service *s)
 static void wait_until(struct service *s, int64_t now_us, int64_t deadline_us)
 {
     struct pollfd fds[] = { { .fd = s->signal_fd, .events = POLLIN },
-                            { .fd = stop_fd(s->stop), .events = POLLIN } };
+                            { .fd = s->draining ? -1 : stop_fd(s->stop), .events = POLLIN } };
     int64_t until_us = deadline_us < s->next_feed_us ? deadline_us : s->next_feed_us;
     (void)poll(fds, 2, clock_poll_ms(until_us, now_us)); /* the caller looks at everything anyway */
 }
@@ -209,7 +209,7 @@ enum service_event service_wait(struct service *s, int64_t deadline_us)
         int64_t now_us = clock_now_us();
         take_signals(s);
         feed_when_due(s, now_us);
-        if (stop_requested(s->stop))
+        if (s->interrupted || (!s->draining && stop_requested(s->stop)))
             return SERVICE_STOP;
         if (s->reload) {
             s->reload = false;
@@ -219,6 +219,11 @@ enum service_event service_wait(struct service *s, int64_t deadline_us)
             return SERVICE_TICK;
         wait_until(s, now_us, deadline_us);
     }
+}
+
+void service_draining(struct service *s)
+{
+    s->draining = true;
 }
 
 void service_stopping(struct service *s)

@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: MIT */
+#include "server.h"
+
+#include <cjson/cJSON.h>
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "config.h"
+#include "handshake.h"
+#include "pcs/clock.h"
+#include "pcs/conn.h"
+#include "pcs/log.h"
+#include "pcs/sock.h"
+#include "pcs/stop.h"
+#include "pcs/thread.h"
+#include "stream.h"
+
+#define REMEMBERED 256              /* streams that sleep; the oldest of them is forgotten first */
+#define REST_US    (200 * CLOCK_MS) /* from accepting, when there are no fds left */
+
+struct server {
+    const struct config *config;
+    struct stop *done, *stop;
+    struct stream_env env;
+    int listener, port;
+    struct thread thread;
+    atomic_uint_fast64_t received; /* of all streams, for --frames */
+    char host[65];
+
+    struct handshakes handshakes; /* the listener thread's */
+    struct log_limit accept_limit;
+
+    pthread_mutex_t lock; /* guards the table of streams; a stream's own lock is taken inside */
+    struct stream **streams;
+    size_t count, space;
+    unsigned serial;
+    uint64_t refused;
+};
+
+/* ---- from the streams' threads ---- */
+
+static void on_received(void *arg)
+{
+    struct server *s = arg;
+    uint64_t n = atomic_fetch_add(&s->received, 1) + 1;
+    if (s->config->frames > 0 && n >= (uint64_t)s->config->frames) {
+        stop_request(s->done);
+    }
+}
+
+static void on_ended(void *arg)
+{
+    struct server *s = arg;
+    if (s->config->once) {
+        stop_request(s->done);
+    }
+}
+
+/* ---- the table ---- */
+
+static struct stream *find_locked(struct server *s, const uint8_t session[16])
+{
+    for (size_t i = 0; i < s->count; i++) {
+        if (stream_is(s->streams[i], session)) {
+            return s->streams[i];
+        }
+    }
+    return NULL;
+}
+
+static unsigned active_locked(struct server *s)
+{
+    unsigned n = 0;
+    for (size_t i = 0; i < s->count; i++) {
+        n += stream_active(s->streams[i]);
+    }
+    return n;
+}
+
+/* Taken out of the table, the caller frees it; NULL when there are not too many. */
+static struct stream *forget_locked(struct server *s)
+{
+    if (s->count < REMEMBERED + (size_t)s->config->max_senders) {
+        return NULL;
+    }
+    for (size_t i = 0; i < s->count; i++) {
+        struct stream *stream = s->streams[i];
+        if (!stream_active(stream)) {
+            s->count--;
+            for (size_t k = i; k < s->count; k++) {
+                s->streams[k] = s->streams[k + 1];
+            }
+            return stream;
+        }
+    }
+    return NULL;
+}
+
+static struct stream *add_locked(struct server *s, const struct wire_hello *hello)
+{
+    if (s->count == s->space) {
+        size_t space = s->space ? s->space * 2 : 16;
+        struct stream **streams = realloc(s->streams, space * sizeof *streams);
+        if (!streams) {
+            return NULL;
+        }
+        s->streams = streams;
+        s->space = space;
+    }
+    struct stream *stream = stream_new(&s->env, hello, s->serial + 1);
+    if (stream) {
+        s->serial++;
+        s->streams[s->count++] = stream;
+    }
+    return stream;
+}
+
+static void on_hello(void *arg, struct conn *conn, const char *peer, const struct wire_hello *hello)
+{
+    struct server *s = arg;
+    pthread_mutex_lock(&s->lock);
+    struct stream *stream = find_locked(s, hello->session);
+    bool full = (!stream || !stream_active(stream)) &&
+                active_locked(s) >= (unsigned)s->config->max_senders;
+    struct stream *forgotten = NULL;
+    bool known = stream != NULL;
+    if (!stream && !full) {
+        forgotten = forget_locked(s);
+        stream = add_locked(s, hello);
+    }
+    s->refused += full;
+    pthread_mutex_unlock(&s->lock);
+    stream_free(forgotten);
+    if (full) {
+        log_warn("%s refused: %lld senders are connected (--max-senders)", peer,
+                 (long long)s->config->max_senders);
+        handshake_refuse(conn, WIRE_E_BUSY, "too many senders (--max-senders)");
+        return;
+    }
+    char format[64];
+    format_describe(&hello->format, format, sizeof format);
+    log_info("%s %s: %s from %s (%s)", hello->name, known ? "is back" : "connected", format, peer,
+             hello->software);
+    if (!stream || stream_attach(stream, conn, hello) < 0) {
+        handshake_refuse(conn, WIRE_E_REFUSED, "this receiver cannot record now");
+    }
+}
+
+/* ---- the listener ---- */
+
+static void accept_all(struct server *s, int64_t now_us)
+{
+    char peer[SOCK_NAME_MAX];
+    int fd, code;
+    while ((code = sock_accept(s->listener, &fd, peer)) == 0) {
+        handshakes_add(&s->handshakes, fd, peer, now_us);
+    }
+    if (code != -EAGAIN) {
+        log_limited(&s->accept_limit, 10 * CLOCK_S, LOG_ERROR, "cannot accept connections: %s",
+                    err_text(code));
+        thread_idle();
+        (void)stop_wait(s->stop, REST_US); /* the loop looks at the token anyway */
+        thread_busy();
+    }
+}
+
+static void listen_run(void *arg)
+{
+    struct server *s = arg;
+    struct pollfd fds[HANDSHAKES + 2];
+    while (!stop_requested(s->stop)) {
+        fds[HANDSHAKES] = (struct pollfd){ .fd = s->listener, .events = POLLIN };
+        fds[HANDSHAKES + 1] = (struct pollfd){ .fd = stop_fd(s->stop), .events = POLLIN };
+        int64_t deadline_us = handshakes_poll(&s->handshakes, fds);
+        thread_idle();
+        (void)poll(fds, HANDSHAKES + 2, clock_poll_ms(deadline_us, clock_now_us()));
+        thread_busy();
+        int64_t now_us = clock_now_us();
+        handshakes_serve(&s->handshakes, fds, now_us, on_hello, s);
+        if (fds[HANDSHAKES].revents) {
+            accept_all(s, now_us);
+        }
+    }
+}
+
+/* ---- life ---- */
+
+static struct server *server_new(const struct config *config, struct stop *done)
+{
+    struct server *s = calloc(1, sizeof *s);
+    if (!s) {
+        return NULL;
+    }
+    pthread_mutex_init(&s->lock, NULL);
+    handshakes_init(&s->handshakes);
+    s->config = config;
+    s->done = done;
+    s->listener = -1;
+    s->stop = stop_new();
+    (void)gethostname(s->host, sizeof s->host - 1); /* only for the senders' logs */
+    s->env = (struct stream_env){ .config = config,
+                                  .name = s->host,
+                                  .software = "video-receiver " PCS_VERSION,
+                                  .received = on_received,
+                                  .ended = on_ended,
+                                  .arg = s };
+    return s;
+}
+
+int server_start(struct server **out, const struct config *config, struct stop *done,
+                 struct err *err)
+{
+    struct server *s = server_new(config, done);
+    int code = s && s->stop ? 0 : err_set(err, -ENOMEM, "out of memory");
+    if (code == 0) {
+        code = sock_listen(config->listen_address, (int)config->listen_port, &s->listener, err);
+    }
+    if (code == 0) {
+        s->port = sock_port(s->listener);
+        code = thread_start(&s->thread, "listen", listen_run, s);
+        code = code < 0 ? err_set(err, code, "cannot start: %s", err_text(code)) : 0;
+    }
+    if (code < 0) {
+        server_free(s);
+        return code;
+    }
+    *out = s;
+    return 0;
+}
+
+void server_stop(struct server *s, int64_t deadline_us)
+{
+    stop_request(s->stop);
+    thread_join(&s->thread);
+    for (size_t i = 0; i < s->count; i++) { /* nobody else adds any more */
+        stream_request_stop(s->streams[i], deadline_us);
+    }
+    for (size_t i = 0; i < s->count; i++) {
+        stream_join(s->streams[i]);
+    }
+}
+
+void server_free(struct server *s)
+{
+    if (!s) {
+        return;
+    }
+    for (size_t i = 0; i < s->count; i++) {
+        stream_free(s->streams[i]);
+    }
+    free(s->streams);
+    handshakes_finish(&s->handshakes);
+    if (s->listener >= 0) {
+        close(s->listener);
+    }
+    stop_free(s->stop);
+    pthread_mutex_destroy(&s->lock);
+    free(s);
+}
+
+int server_port(const struct server *s)
+{
+    return s->port;
+}
+
+void server_get_totals(struct server *s, struct server_totals *out)
+{
+    *out = (struct server_totals){ 0 };
+    pthread_mutex_lock(&s->lock);
+    out->streams = s->serial;
+    out->refused = s->refused;
+    for (size_t i = 0; i < s->count; i++) {
+        struct stream_totals t;
+        stream_get_totals(s->streams[i], &t);
+        out->active += stream_active(s->streams[i]);
+        out->connected += t.connected;
+        out->paused += t.recording_paused;
+        out->received += t.received;
+        out->lost += t.lost;
+        out->written += t.written;
+        out->bytes += t.bytes;
+    }
+    pthread_mutex_unlock(&s->lock);
+}
+
+struct cJSON *server_report(struct server *s)
+{
+    struct cJSON *array = cJSON_CreateArray();
+    pthread_mutex_lock(&s->lock);
+    for (size_t i = 0; i < s->count; i++) {
+        cJSON_AddItemToArray(array, stream_report(s->streams[i]));
+    }
+    pthread_mutex_unlock(&s->lock);
+    return array;
+}

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * pi-camera-streamer: the story of its main thread. Options, signals, the pipeline; then it only
+ * waits: for a signal, for the time to say how things are, for the end of the source. At the end it
+ * delivers what is in hand, says what happened, and leaves.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "pcs/clock.h"
+#include "pcs/log.h"
+#include "pcs/option.h"
+#include "pcs/service.h"
+#include "pcs/stop.h"
+#include "pipeline.h"
+#include "report.h"
+#include "settings.h"
+
+#define INTERRUPTED_US (1500 * CLOCK_MS) /* of the 2 s that stopping may take */
+#define NO_PROGRESS_US (30 * CLOCK_S)    /* a finished stream is delivered as long as it moves */
+#define END_TICK_US    (20 * CLOCK_MS)
+
+static void on_changed(void *arg, const char *name, bool live)
+{
+    (void)arg;
+    if (live) {
+        log_info("%s has a new value", name);
+    } else {
+        log_warn("%s has a new value in the file, which needs a restart", name);
+    }
+}
+
+static void reload(struct settings *settings, struct pipeline *pipeline)
+{
+    struct err err = { 0 };
+    if (options_reload(settings->options, on_changed, NULL, &err) < 0) {
+        log_error("configuration not reloaded: %s", err.text);
+        return;
+    }
+    pipeline_reconfigure(pipeline);
+    log_info("configuration reloaded");
+}
+
+static int64_t next_after(int64_t now_us, int64_t interval_us)
+{
+    return interval_us > 0 ? now_us + interval_us : INT64_MAX;
+}
+
+/* Until a signal, the end of the source or the end of --duration. */
+static void run(struct service *service, struct settings *settings, struct pipeline *pipeline)
+{
+    int64_t now_us = clock_now_us();
+    int64_t end_us = next_after(now_us, settings->run.duration_us);
+    int64_t health_us = next_after(now_us, settings->run.stats_interval_us);
+    struct report_health health = { .since_us = now_us };
+    for (;;) {
+        enum service_event event = service_wait(service, health_us < end_us ? health_us : end_us);
+        now_us = clock_now_us();
+        if (event == SERVICE_STOP || now_us >= end_us) {
+            return;
+        }
+        if (event == SERVICE_RELOAD) {
+            reload(settings, pipeline);
+            health_us = next_after(now_us, settings->run.stats_interval_us);
+        } else if (now_us >= health_us) {
+            report_health(&health, pipeline, service, now_us);
+            health_us = next_after(now_us, settings->run.stats_interval_us);
+        }
+    }
+}
+
+/* The source ended by itself: deliver all of it, as long as that makes progress and nobody is in a
+ * hurry. */
+static void deliver(struct service *service, struct pipeline *pipeline)
+{
+    uint64_t progress = pipeline_progress(pipeline);
+    int64_t moved_us = clock_now_us();
+    service_draining(service);
+    while (!pipeline_delivered(pipeline) && !service_interrupted(service)) {
+        int64_t now_us = clock_now_us();
+        uint64_t now_at = pipeline_progress(pipeline);
+        if (now_at != progress) {
+            progress = now_at;
+            moved_us = now_us;
+        } else if (now_us - moved_us > NO_PROGRESS_US) {
+            log_error("gave up delivering the rest: no progress for %d s",
+                      (int)(NO_PROGRESS_US / CLOCK_S));
+            return;
+        }
+        (void)service_wait(service, now_us + END_TICK_US); /* a signal shows in the condition */
+    }
+}
+
+static int stream(struct service *service, struct settings *settings, struct stop *stop)
+{
+    struct err err = { 0 };
+    struct pipeline *pipeline;
+    int64_t start_us = clock_now_us();
+    int code = pipeline_start(&pipeline, settings, stop, &err);
+    if (code < 0) {
+        log_error("%s", err.text);
+        return 1;
+    }
+    service_ready(service, "streaming");
+    run(service, settings, pipeline);
+
+    int64_t deadline_us = clock_now_us() + INTERRUPTED_US;
+    if (service_interrupted(service)) {
+        service_stopping(service);
+        pipeline_end(pipeline);
+    } else {
+        pipeline_end(pipeline);
+        deliver(service, pipeline);
+        service_stopping(service);
+        deadline_us = clock_now_us() + INTERRUPTED_US;
+    }
+    /* Nobody there to take it: waiting would not help. */
+    pipeline_finish(pipeline, pipeline_connected(pipeline) ? deadline_us : 0);
+    report_summary(pipeline, clock_now_us() - start_us);
+    code = pipeline_failed(pipeline, &err) < 0 ? 1 : 0;
+    pipeline_free(pipeline);
+    return code;
+}
+
+int main(int argc, char **argv)
+{
+    struct err err = { 0 };
+    struct settings *settings = settings_new();
+    struct stop *stop = stop_new();
+    struct service *service = NULL;
+    int status = 1;
+    if (!settings || !stop) {
+        log_error("out of memory");
+        goto out;
+    }
+    int loaded = settings_load(settings, argc, argv, &err);
+    if (loaded < 0) {
+        (void)fprintf(stderr, "%s\n", err.text); /* nowhere else to say it */
+        status = 2;
+    } else if (loaded == OPTIONS_DONE) {
+        status = 0;
+    } else if (service_start(&service, stop, &err) < 0) {
+        log_error("%s", err.text);
+    } else {
+        status = stream(service, settings, stop);
+    }
+out:
+    service_finish(service);
+    stop_free(stop);
+    settings_free(settings);
+    return status;
+}

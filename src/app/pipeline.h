@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The sender's sentence: capture → (copy | encode) → hub → sinks. What the camera compressed itself
+ * is copied into packets in the capture thread; pictures go through the raw hub to the encode thread.
+ * Life: pipeline_start → pipeline_end → pipeline_finish → pipeline_free. Threads: main.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "capture/capture.h"
+#include "pcs/err.h"
+#include "pcs/sink.h"
+
+struct cJSON;
+struct pipeline;
+struct settings;
+struct stop;
+
+/* `stop` is requested when the source has ended. */
+int pipeline_start(struct pipeline **out, const struct settings *settings, struct stop *stop,
+                   struct err *err);
+
+/* Stop capturing, encode what is in hand and end the stream; the sinks go on delivering. */
+void pipeline_end(struct pipeline *p);
+bool pipeline_delivered(struct pipeline *p);    /* every sink is done */
+bool pipeline_connected(struct pipeline *p);    /* some sink could still deliver */
+uint64_t pipeline_progress(struct pipeline *p); /* changes while anything is delivered */
+void pipeline_finish(struct pipeline *p, int64_t deadline_us);
+void pipeline_free(struct pipeline *p);
+
+/* The live options of `settings` have new values. */
+void pipeline_reconfigure(struct pipeline *p);
+
+/* 0, or why the source can never deliver (after stop). */
+int pipeline_failed(struct pipeline *p, struct err *err);
+
+struct pipeline_totals {
+    uint64_t captured, encoded, dropped, bytes;
+    struct capture_stats capture;
+    char encoder[48];
+};
+void pipeline_get_totals(struct pipeline *p, struct pipeline_totals *out);
+/* Totals of the i-th open sink; its kind, or NULL when there are no more. */
+const char *pipeline_sink(struct pipeline *p, size_t i, struct sink_totals *out);
+
+struct cJSON *pipeline_outputs_json(struct pipeline *p);
+struct cJSON *pipeline_latency_json(struct pipeline *p);

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+#include "report.h"
+
+#include <cjson/cJSON.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "pcs/clock.h"
+#include "pcs/log.h"
+#include "pcs/service.h"
+#include "pipeline.h"
+
+static const char *state_name(enum capture_state state)
+{
+    static const char *const names[] = { "opening", "live", "no camera", "ended" };
+    return names[state];
+}
+
+void report_health(struct report_health *h, struct pipeline *pipeline, struct service *service,
+                   int64_t now_us)
+{
+    struct pipeline_totals t;
+    pipeline_get_totals(pipeline, &t);
+    double seconds = (double)(now_us - h->since_us) / (double)CLOCK_S;
+    double fps = seconds > 0 ? (double)(t.encoded - h->encoded) / seconds : 0;
+    char format[64], line[200], outputs[300] = "";
+    format_describe(&t.capture.format, format, sizeof format);
+    (void)snprintf(line, sizeof line, "%s %s: %.1f fps; captured %llu, encoded %llu, dropped %llu",
+                   state_name(t.capture.state), format, fps, (unsigned long long)t.captured,
+                   (unsigned long long)t.encoded, (unsigned long long)t.dropped);
+    struct sink_totals s;
+    const char *kind;
+    uint64_t bytes = 0;
+    size_t used = 0;
+    for (size_t i = 0; (kind = pipeline_sink(pipeline, i, &s)) != NULL; i++) {
+        bytes += s.bytes;
+        int n = snprintf(outputs + used, sizeof outputs - used,
+                         "; %s %s: sent %llu, acked %llu, dropped %llu, queued %llu", kind,
+                         s.connected ? "connected" : "not connected", (unsigned long long)s.sent,
+                         (unsigned long long)s.acked, (unsigned long long)s.dropped,
+                         (unsigned long long)s.queued);
+        used += n > 0 && (size_t)n < sizeof outputs - used ? (size_t)n : 0;
+    }
+    double mbit = seconds > 0 ? (double)(bytes - h->bytes) * 8 / 1e6 / seconds : 0;
+    log_info("%s%s; %.2f Mbit/s", line, outputs, mbit);
+    service_status(service, line);
+    *h = (struct report_health){ .since_us = now_us, .encoded = t.encoded, .bytes = bytes };
+}
+
+void report_summary(struct pipeline *pipeline, int64_t run_us)
+{
+    struct pipeline_totals t;
+    pipeline_get_totals(pipeline, &t);
+    struct cJSON *o = cJSON_CreateObject();
+    cJSON_AddStringToObject(o, "program", "pi-camera-streamer");
+    cJSON_AddNumberToObject(o, "seconds", (double)(run_us / CLOCK_MS) / 1000.0);
+    cJSON_AddNumberToObject(o, "captured", (double)t.captured);
+    cJSON_AddNumberToObject(o, "encoded", (double)t.encoded);
+    cJSON_AddNumberToObject(o, "dropped", (double)t.dropped);
+    cJSON_AddNumberToObject(o, "lost", (double)t.capture.lost);
+    cJSON_AddItemToObject(o, "outputs", pipeline_outputs_json(pipeline));
+    cJSON_AddItemToObject(o, "latency_ms", pipeline_latency_json(pipeline));
+    char *text = cJSON_PrintUnformatted(o);
+    if (text) {
+        (void)printf("%s\n", text); /* a closed stdout is the caller's wish */
+        (void)fflush(stdout);
+    }
+    free(text);
+    cJSON_Delete(o);
+}
