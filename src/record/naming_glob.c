@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+/* From an output pattern to glob(3) patterns for what it may have made. */
+#include "naming.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* One strftime conversion with glibc's flags and width: how long is it? */
+static size_t conversion_length(const char *s)
+{
+    size_t n = 1;
+    n += strspn(s + n, "_-0^#+");
+    n += strspn(s + n, "0123456789");
+    n += strspn(s + n, "EO");
+    return s[n] ? n + 1 : n;
+}
+
+/* Room for every character escaped. */
+static char *to_glob(const char *pattern)
+{
+    char *out = malloc(2 * strlen(pattern) + 1), *p = out;
+    while (out && *pattern) {
+        if (pattern[0] == '%' && pattern[1] == '%') {
+            *p++ = '%';
+            pattern += 2;
+        } else if (pattern[0] == '%' && pattern[1] != '\0') {
+            *p++ = '*';
+            pattern += conversion_length(pattern);
+        } else {
+            if (strchr("*?[\\", *pattern)) {
+                *p++ = '\\';
+            }
+            *p++ = *pattern++;
+        }
+    }
+    if (out) {
+        *p = '\0';
+    }
+    return out;
+}
+
+/* In the last part of `glob`, put `before` in front of the name and `inner` before the extension. */
+static char *decorate(const char *glob, const char *before, const char *inner, const char *after)
+{
+    char *out = NULL;
+    const char *slash = strrchr(glob, '/');
+    int folder = slash ? (int)(slash + 1 - glob) : 0;
+    int stem = (int)naming_stem(glob) - folder;
+    if (asprintf(&out, "%.*s%s%.*s%s%s%s", folder, glob, before, stem, glob + folder, inner,
+                 glob + folder + stem, after) < 0) {
+        return NULL;
+    }
+    return out;
+}
+
+int naming_globs(const char *pattern, char *out[NAMING_GLOBS])
+{
+    static const char numbered[] = "-[0-9]*", temporary[] = ".*[0-9].tmp";
+    char *glob = to_glob(pattern);
+    memset(out, 0, NAMING_GLOBS * sizeof out[0]);
+    if (glob) {
+        out[0] = decorate(glob, "", "", "");
+        out[1] = decorate(glob, "", numbered, "");
+        out[2] = decorate(glob, ".", "", temporary);
+        out[3] = decorate(glob, ".", numbered, temporary);
+    }
+    free(glob);
+    if (!out[0] || !out[1] || !out[2] || !out[3]) {
+        naming_free_globs(out);
+        return -ENOMEM;
+    }
+    return 0;
+}
+
+void naming_free_globs(char *globs[NAMING_GLOBS])
+{
+    for (int i = 0; i < NAMING_GLOBS; i++) {
+        free(globs[i]);
+        globs[i] = NULL;
+    }
+}

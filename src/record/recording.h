@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Recording: one stream as a row of files. Decides where a file begins and ends (always at a key
+ * frame): by segment length, by a change of format or parameter sets, by what the file system holds.
+ * No thread, no waiting but for the disk.
+ * Life: recording_new/recording_free. Threads: one at a time.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "naming.h"
+
+struct err;
+struct frame;
+struct mp4_closed;
+struct recording;
+
+struct recording_config {
+    struct naming naming;                               /* its strings must outlive the recording */
+    int64_t segment_time_us;                            /* 0 = no limit */
+    int64_t segment_bytes;                              /* 0 = no limit */
+    void (*opened)(void *arg, const char *path);        /* a file has been made */
+    void (*closed)(void *arg, struct mp4_closed *file); /* … is finished; takes it over */
+    void *arg;
+};
+
+struct recording_totals {
+    uint64_t written;    /* frames in files, synced, each once */
+    uint64_t bytes;      /* of their payload */
+    uint64_t discarded;  /* frames that could not be kept */
+    uint64_t synced_seq; /* of the newest that is synced */
+};
+
+struct recording *recording_new(const struct recording_config *config); /* NULL: no memory */
+void recording_free(struct recording *r); /* counts nothing; call recording_end before */
+
+/* 0: taken, or discarded and counted. -EAGAIN: recording_flush first, then this frame again. */
+int recording_add(struct recording *r, const struct frame *frame);
+
+/*
+ * Write and sync what was added. On an error everything is still held, to be tried again; when the
+ * file itself is lost, what can begin a new one (from its first key frame on) goes there next time.
+ */
+int recording_flush(struct recording *r, struct err *err);
+bool recording_pending(const struct recording *r); /* is there something to flush? */
+
+/* After a flush failed: the number of the first frame that was lost with its file, once; 0 = none. */
+uint64_t recording_take_lost(struct recording *r);
+
+/* There is no file to go on with: it takes a key frame to begin one. */
+bool recording_needs_key(const struct recording *r);
+
+/* No more frames: closes the file; what could not be flushed is discarded and counted. */
+void recording_end(struct recording *r);
+
+const struct recording_totals *recording_totals(const struct recording *r);
