@@ -119,7 +119,7 @@ static void publish_totals(struct sink *s)
     const struct replay *r = &s->replay;
     pthread_mutex_lock(&s->lock);
     s->totals.sent = r->sent;
-    s->totals.dropped = r->skipped;
+    s->totals.dropped = replay_skipped(r);
     s->totals.queued = replay_unsent(r);
     s->totals.bytes = r->sent_bytes;
     s->totals.connected = s->linked;

@@ -191,7 +191,7 @@ static int put_next_frame(struct link *l, int64_t now_us, const struct replay_en
         .pts_delay_us = (uint32_t)frame->pts_delay_us,
         .encode_us = age_us(frame->capture_us, frame->stage_us[STAGE_ENCODED]),
         .send_us = age_us(frame->capture_us, now_us),
-        .skipped = (uint32_t)entry->skipped,
+        .skipped = (uint32_t)replay_skipped_before(l->replay, entry),
     };
     if (!again) {
         histogram_add(l->latency, now_us - frame->capture_us);
@@ -206,7 +206,7 @@ static int put_bye(struct link *l)
 {
     const struct wire_message m = { .type = WIRE_BYE,
                                     .u.bye = { .next_seq = l->replay->last_seq + 1,
-                                               .skipped = (uint32_t)l->replay->skipped } };
+                                               .skipped = (uint32_t)replay_skipped(l->replay) } };
     int code = wire_tx_put(&l->tx, &m);
     l->bye_sent = code == 0;
     return code;

@@ -27,7 +27,7 @@ static void drop_first(struct replay *r)
     struct replay_entry *entry = at(r, 0);
     uint64_t seq = entry->frame->seq;
     if (seq > r->sent_seq) {
-        r->skipped++;
+        r->evicted++;
     } else if (seq > r->acked_seq) {
         r->unconfirmed++;
     }
@@ -78,7 +78,7 @@ static bool grow(struct replay *r)
 static void count_hole(struct replay *r, uint64_t seq)
 {
     if (r->last_seq + 1 < seq) {
-        r->skipped += seq - r->last_seq - 1;
+        r->refused += seq - r->last_seq - 1;
         r->need_key = true;
     }
     r->last_seq = seq;
@@ -95,13 +95,13 @@ bool replay_add(struct replay *r, const struct frame *frame)
         r->need_key = true;
     }
     if ((r->need_key && !key) || !grow(r)) {
-        r->skipped++;
+        r->refused++;
         r->need_key = true;
         return false;
     }
     r->need_key = false;
     r->count++;
-    *at(r, r->count - 1) = (struct replay_entry){ frame_ref(frame), r->skipped };
+    *at(r, r->count - 1) = (struct replay_entry){ frame_ref(frame), r->refused };
     r->bytes += frame->size;
     return true;
 }
@@ -149,7 +149,7 @@ void replay_ack(struct replay *r, uint64_t seq)
     }
     size_t i = r->count > 0 ? find(r, seq, false) : 0;
     if (r->count > 0 && at(r, i)->frame->seq == seq) {
-        r->acked = seq - at(r, i)->skipped - r->gone;
+        r->acked = seq - replay_skipped_before(r, at(r, i)) - r->gone;
     }
     r->acked_seq = seq;
     r->unconfirmed = 0;
@@ -195,6 +195,16 @@ bool replay_skip_late(struct replay *r, int64_t oldest_us)
     }
     r->need_key = true;
     return false;
+}
+
+uint64_t replay_skipped(const struct replay *r)
+{
+    return r->evicted + r->refused;
+}
+
+uint64_t replay_skipped_before(const struct replay *r, const struct replay_entry *entry)
+{
+    return r->evicted + entry->refused;
 }
 
 size_t replay_unsent(const struct replay *r)

@@ -19,7 +19,7 @@ struct frame;
 
 struct replay_entry {
     const struct frame *frame;
-    uint64_t skipped; /* frames before this one that were never sent */
+    uint64_t refused; /* of the frames before it */
 };
 
 struct replay {
@@ -32,7 +32,8 @@ struct replay {
     uint64_t last_seq;  /* newest frame seen */
     uint64_t sent_seq;  /* highest number ever sent */
     uint64_t acked_seq; /* … confirmed to be on disk */
-    uint64_t skipped;   /* frames never sent */
+    uint64_t evicted;   /* frames that left unsent: older than all that is here */
+    uint64_t refused;   /* frames that were never taken in */
     uint64_t sent;      /* frames sent, each once */
     uint64_t sent_bytes, resent;
     uint64_t acked;       /* frames of `sent` that were confirmed */
@@ -64,5 +65,8 @@ void replay_new_receiver(struct replay *r);
  * younger, else wait for one (false: ask for it). */
 bool replay_skip_late(struct replay *r, int64_t oldest_us);
 
+uint64_t replay_skipped(const struct replay *r); /* frames never sent, so far */
+/* … of those, the ones with a lower number than this entry's */
+uint64_t replay_skipped_before(const struct replay *r, const struct replay_entry *entry);
 size_t replay_unsent(const struct replay *r);      /* frames not sent ever */
 uint64_t replay_first_seq(const struct replay *r); /* oldest held; last_seq + 1 when empty */
