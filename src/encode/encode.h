@@ -51,7 +51,7 @@ const struct histogram *encode_latency(const struct encode *e); /* picture in ha
 
 /*
  * Number a packet (one more than were published so far, so there are no holes), stamp it encoded,
- * publish it and drop the caller's reference, which must be the only one. For the one producer of
+ * publish it and drop the caller's reference. Nobody else may read it yet. For the one producer of
  * `packets`: the stage, or the capture thread that copies.
  */
 void encode_publish(struct hub *packets, const struct frame *packet);

@@ -2,7 +2,7 @@
 /*
  * Encoder: one raw (or JPEG) frame in, at most one packet out. One file, one line in
  * src/encode/encoders.c, one line of CMake.
- * Life and threads: opened, used and closed in the encode thread; set_bitrate from any.
+ * Life and threads: opened, used and closed in the encode thread; set_… from any.
  */
 #pragma once
 
@@ -24,29 +24,34 @@ struct encode_config {
     int64_t quality;     /* JPEG, 1..100 */
     int64_t gop;         /* frames; 0 = two seconds */
     const char *preset;  /* of the libavcodec encoder, NULL = its live default */
+    int threads;         /* for one picture; 0 = the machine's cores. Not an option, for tests */
 };
 
 struct encoder_backend {
     const char *name;
     enum format_id output;
     bool (*accepts)(enum format_id input);
+    /* Can it work at all here, as configured? For start-up. 0, or negative with err. May be NULL. */
+    int (*check)(const struct encode_config *config, struct err *err);
     int (*open)(struct encoder **out, const struct encode_config *config, const struct format *in,
                 struct pool *pool, struct err *err);
     /*
-     * Encode one picture; `key` asks for a key frame. 0 with *out = a packet (one reference) whose
-     * meta is copied from its picture, or NULL when the encoder wants more first. -EBADMSG: this
-     * picture was unusable, go on. Other negatives: the encoder is broken, open it again.
+     * Encode one picture; `key` asks for a key frame. 0 with *out = a packet (one reference, not
+     * published yet, so still to be written to) whose meta is copied from its picture, or NULL when
+     * the encoder wants more first. -EBADMSG: this picture was unusable, go on. Other negatives: the
+     * encoder is broken, open it again.
      */
-    int (*encode)(struct encoder *encoder, const struct frame *in, bool key,
-                  const struct frame **out);
+    int (*encode)(struct encoder *encoder, const struct frame *in, bool key, struct frame **out);
     /* What is still inside, one packet a call; *out = NULL when empty. May be NULL. */
-    int (*drain)(struct encoder *encoder, const struct frame **out);
+    int (*drain)(struct encoder *encoder, struct frame **out);
     void (*set_bitrate)(struct encoder *encoder, int64_t bitrate); /* may be NULL */
+    void (*set_quality)(struct encoder *encoder, int quality);     /* may be NULL */
+    const char *(*describe)(const struct encoder *encoder);        /* what really encodes */
     void (*close)(struct encoder *encoder);
 };
 
 extern const struct encoder_backend encoder_jpeg;
 extern const struct encoder_backend encoder_h264;
 
-/* The first backend that makes `output` from `input`, or NULL. */
+/* The first backend that makes `output` from `input` (FORMAT_NONE: from anything), or NULL. */
 const struct encoder_backend *encoder_find(enum format_id input, enum format_id output);

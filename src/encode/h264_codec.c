@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: MIT */
+#include "h264_codec.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <linux/videodev2.h>
+
+#include <libavcodec/avcodec.h>
+#include <libavutil/opt.h>
+
+#include "encoder.h"
+#include "workers.h"
+
+#define HARDWARE      "h264_v4l2m2m"
+#define DEFAULT_FPS   30
+#define MAX_THREADS   4
+#define THREAD_PIXELS (640 * 360) /* a slice below this costs more than its thread gains */
+#define VBV_SECONDS(b)                                                                             \
+    ((b) / 2) /* buffer: half a second, so a key frame cannot delay the rest more */
+
+/* ---- which ---- */
+
+static bool enumerates_h264(int fd, enum v4l2_buf_type type)
+{
+    struct v4l2_fmtdesc desc = { .type = type };
+    for (; ioctl(fd, VIDIOC_ENUM_FMT, &desc) == 0; desc.index++) {
+        if (desc.pixelformat == V4L2_PIX_FMT_H264) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A memory-to-memory device whose output is H.264. libavcodec looks for one too, but opens every camera
+ * of the machine on its way. */
+static bool is_encoder_device(const char *path)
+{
+    int fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0) {
+        return false;
+    }
+    struct v4l2_capability cap = { 0 };
+    bool found = false;
+    if (ioctl(fd, VIDIOC_QUERYCAP, &cap) == 0) {
+        if (cap.device_caps & V4L2_CAP_VIDEO_M2M_MPLANE) {
+            found = enumerates_h264(fd, V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE);
+        } else if (cap.device_caps & V4L2_CAP_VIDEO_M2M) {
+            found = enumerates_h264(fd, V4L2_BUF_TYPE_VIDEO_CAPTURE);
+        }
+    }
+    (void)close(fd);
+    return found;
+}
+
+static bool has_encoder_device(void)
+{
+    for (int i = 0; i < 64; i++) {
+        char path[32];
+        (void)snprintf(path, sizeof path, "/dev/video%d", i);
+        if (is_encoder_device(path)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool h264_codec_is_hardware(const char *name)
+{
+    return strcmp(name, HARDWARE) == 0;
+}
+
+int h264_codec_candidates(const struct encode_config *config, const char *names[H264_CANDIDATES],
+                          struct err *err)
+{
+    static const char *const software[] = { "libx264", "libopenh264" };
+    int count = 0;
+    if (config->encoder) {
+        const AVCodec *codec = avcodec_find_encoder_by_name(config->encoder);
+        if (!codec || codec->id != AV_CODEC_ID_H264) {
+            (void)err_set(err, -ENOENT, "--encoder %s: this libavcodec has no such H.264 encoder",
+                          config->encoder);
+            return 0;
+        }
+        names[count++] = config->encoder;
+        return count;
+    }
+    if (avcodec_find_encoder_by_name(HARDWARE) && has_encoder_device()) {
+        names[count++] = HARDWARE;
+    }
+    for (size_t i = 0; i < sizeof software / sizeof software[0]; i++) {
+        if (avcodec_find_encoder_by_name(software[i])) {
+            names[count++] = software[i];
+        }
+    }
+    if (!count) {
+        (void)err_set(err, -ENOENT,
+                      "no H.264 encoder: this machine has no hardware for it, and "
+                      "libavcodec was built without libx264 and libopenh264");
+    }
+    return count;
+}
+
+static const enum AVPixelFormat *pixel_formats(const AVCodec *codec)
+{
+#if LIBAVCODEC_VERSION_INT >= AV_VERSION_INT(61, 13, 100)
+    const void *list = NULL;
+    (void)avcodec_get_supported_config(NULL, codec, AV_CODEC_CONFIG_PIX_FORMAT, 0, &list, NULL);
+    return list;
+#else
+    return codec->pix_fmts;
+#endif
+}
+
+bool h264_codec_takes_nv12(const char *name)
+{
+    const AVCodec *codec = avcodec_find_encoder_by_name(name);
+    const enum AVPixelFormat *format = codec ? pixel_formats(codec) : NULL;
+    for (; format && *format != AV_PIX_FMT_NONE; format++) {
+        if (*format == AV_PIX_FMT_NV12) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- opening ---- */
+
+static AVRational frame_rate(const struct format *f)
+{
+    bool known = f->fps_num > 0 && f->fps_den > 0;
+    return known ? (AVRational){ f->fps_num, f->fps_den } : (AVRational){ DEFAULT_FPS, 1 };
+}
+
+static int slice_threads(const struct encode_config *config, const struct format *f)
+{
+    int cores = config->threads > 0 ? config->threads : workers_cores(MAX_THREADS);
+    int useful = f->width * f->height / THREAD_PIXELS;
+    return useful < 1 ? 1 : useful < cores ? useful : cores;
+}
+
+static void set_colour(AVCodecContext *ctx, const struct format *f)
+{
+    bool hd = f->matrix == COLOR_MATRIX_709;
+    ctx->color_range = f->range == COLOR_RANGE_FULL ? AVCOL_RANGE_JPEG : AVCOL_RANGE_MPEG;
+    ctx->colorspace = hd ? AVCOL_SPC_BT709 : AVCOL_SPC_SMPTE170M;
+    ctx->color_primaries = hd ? AVCOL_PRI_BT709 : AVCOL_PRI_UNSPECIFIED;
+    ctx->color_trc = hd ? AVCOL_TRC_BT709 : AVCOL_TRC_UNSPECIFIED;
+}
+
+static void set_rate(AVCodecContext *ctx, int64_t bitrate)
+{
+    ctx->bit_rate = bitrate;
+    ctx->rc_max_rate = bitrate;
+    ctx->rc_buffer_size = (int)VBV_SECONDS(bitrate);
+}
+
+static void set_parameters(AVCodecContext *ctx, const struct encode_config *config,
+                           const struct format *f, int64_t bitrate)
+{
+    AVRational rate = frame_rate(f);
+    ctx->width = f->width & ~1;
+    ctx->height = f->height & ~1;
+    ctx->pix_fmt = f->id == FORMAT_NV12 ? AV_PIX_FMT_NV12 : AV_PIX_FMT_YUV420P;
+    ctx->time_base = (AVRational){ 1, 1000000 }; /* true times feed the rate control */
+    ctx->framerate = rate;
+    ctx->gop_size = config->gop > 0 ? (int)config->gop
+                                    : (int)((2 * rate.num + rate.den - 1) / rate.den);
+    ctx->max_b_frames = 0;
+    ctx->thread_type = FF_THREAD_SLICE;
+    ctx->thread_count = slice_threads(config, f);
+    ctx->flags |= AV_CODEC_FLAG_LOW_DELAY;
+    ctx->log_level_offset = AV_LOG_ERROR; /* only its errors reach stderr */
+    set_colour(ctx, f);
+    set_rate(ctx, bitrate);
+}
+
+/* Private options; the ones an encoder does not know stay in *options. */
+static void set_options(AVDictionary **options, const char *name, const char *preset)
+{
+    bool x264 = strcmp(name, "libx264") == 0;
+    if (x264) {
+        (void)av_dict_set(options, "tune", "zerolatency", 0);
+    }
+    if (preset || x264) {
+        (void)av_dict_set(options, "preset", preset ? preset : "ultrafast", 0);
+    }
+    (void)av_dict_set(options, "forced-idr", "1", 0); /* a key frame asked for is an IDR */
+}
+
+static int open_context(AVCodecContext *ctx, const struct encode_config *config, struct err *err)
+{
+    AVDictionary *options = NULL;
+    set_options(&options, ctx->codec->name, config->preset);
+    int rc = avcodec_open2(ctx, ctx->codec, &options);
+    bool refused = rc == 0 && config->preset && av_dict_get(options, "preset", NULL, 0);
+    av_dict_free(&options);
+    if (refused) {
+        return err_set(err, -EINVAL, "--preset %s: %s has no presets", config->preset,
+                       ctx->codec->name);
+    }
+    if (rc < 0) {
+        char why[AV_ERROR_MAX_STRING_SIZE];
+        return err_set(err, rc > -4096 ? rc : -EIO, "%s does not open for %dx%d: %s",
+                       ctx->codec->name, ctx->width, ctx->height,
+                       av_make_error_string(why, sizeof why, rc));
+    }
+    return 0;
+}
+
+int h264_codec_open(struct AVCodecContext **out, const struct h264_codec_setup *setup,
+                    struct err *err)
+{
+    const AVCodec *codec = avcodec_find_encoder_by_name(setup->name);
+    AVCodecContext *ctx = codec ? avcodec_alloc_context3(codec) : NULL;
+    if (!ctx) {
+        return err_set(err, codec ? -ENOMEM : -ENOENT, "%s: cannot be made", setup->name);
+    }
+    set_parameters(ctx, setup->config, setup->picture, setup->bitrate);
+    ctx->opaque = setup->opaque;
+    if (setup->get_buffer && (codec->capabilities & AV_CODEC_CAP_DR1)) {
+        ctx->get_encode_buffer = setup->get_buffer;
+    }
+    int rc = open_context(ctx, setup->config, err);
+    if (rc) {
+        avcodec_free_context(&ctx);
+        return rc;
+    }
+    *out = ctx;
+    return 0;
+}
+
+bool h264_codec_set_bitrate(struct AVCodecContext *ctx, int64_t bitrate)
+{
+    /* libavcodec's wrapper compares these with x264's at every picture and reconfigures it. */
+    set_rate(ctx, bitrate);
+    return strcmp(ctx->codec->name, "libx264") == 0;
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Choosing and opening a libavcodec H.264 encoder for live use: no B-frames, no look-ahead, slices for
+ * several cores, a bounded rate.
+ * Threads: any.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "pcs/err.h"
+
+struct AVCodecContext;
+struct AVPacket;
+struct encode_config;
+struct format;
+
+#define H264_CANDIDATES 3
+
+/*
+ * Names to try in turn: the configured one alone, else hardware (when such a device is here), libx264,
+ * libopenh264, as far as this libavcodec has them. Returns how many; 0 with err when there is none.
+ */
+int h264_codec_candidates(const struct encode_config *config, const char *names[H264_CANDIDATES],
+                          struct err *err);
+bool h264_codec_is_hardware(const char *name);
+
+/* Can it take NV12, or only YU12? */
+bool h264_codec_takes_nv12(const char *name);
+
+struct h264_codec_setup {
+    const char *name;
+    const struct encode_config *config;
+    const struct format *picture; /* YU12 or NV12; an odd last line or column is left out */
+    int64_t bitrate;
+    /* libavcodec's callbacks for the memory of packets (NULL: its own), and their ctx->opaque. */
+    int (*get_buffer)(struct AVCodecContext *ctx, struct AVPacket *packet, int flags);
+    void *opaque;
+};
+
+/* Presentation times are microseconds. */
+int h264_codec_open(struct AVCodecContext **out, const struct h264_codec_setup *setup,
+                    struct err *err);
+
+/* New rate at the next picture. False: this encoder must be opened anew for it. */
+bool h264_codec_set_bitrate(struct AVCodecContext *ctx, int64_t bitrate);
