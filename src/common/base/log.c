@@ -60,7 +60,8 @@ static size_t put_prefix(char *line, size_t size, enum log_level level)
     return n > 0 ? (size_t)n : 0;
 }
 
-static void put_line(enum log_level level, const char *fmt, va_list args, unsigned held_back)
+__attribute__((format(printf, 2, 0))) static void put_line(enum log_level level, const char *fmt,
+                                                           va_list args, unsigned held_back)
 {
     pthread_once(&journal_once, find_journal);
     char line[1024];
