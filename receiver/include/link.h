@@ -49,6 +49,10 @@ int link_send(struct link *l, int64_t now_us);
 /* Queue a message; one that does not fit because the peer does not read is dropped. */
 void link_put(struct link *l, const struct wire_message *m);
 
+/* Closing with bytes unread would reset the connection and could destroy what was just sent: say that
+ * nothing more will come and read until the sender closes, or the deadline. */
+void link_say_goodbye(struct link *l, int64_t deadline_us);
+
 short link_events(const struct link *l, bool reading);
 int64_t link_deadline_us(const struct link *l); /* next probe, or silence */
 int link_check(struct link *l, int64_t now_us); /* silent or stuck for too long? */

@@ -11,6 +11,7 @@
 
 #define SILENCE_US   (10 * CLOCK_S) /* a sender answers a probe every second */
 #define FIRST_PROBES 8              /* in quick succession: the offset is good from the start */
+#define READS        64             /* in a row, before acknowledgements have their turn */
 #define FIRST_US     (50 * CLOCK_MS)
 #define PROBE_US     CLOCK_S
 
@@ -83,10 +84,12 @@ static int handle_messages(struct link *l)
     return code < 0 ? err_set(&l->error, code, "broken message: %s", err_text(code)) : 0;
 }
 
-int link_receive(struct link *l)
+/* One read. 1: what was asked for came, so there may be more; 0: that was all. */
+static int receive_some(struct link *l)
 {
     struct iovec iov[2];
     int count = wire_rx_want(&l->rx, iov);
+    size_t room = iov[0].iov_len + (count > 1 ? iov[1].iov_len : 0);
     ssize_t n = conn_recvv(l->conn, iov, count);
     if (n == -EAGAIN) {
         return 0;
@@ -95,9 +98,19 @@ int link_receive(struct link *l)
         return err_set(&l->error, (int)n, "%s",
                        n == -EPIPE ? "the sender closed the connection" : err_text((int)n));
     }
-    l->heard_us = clock_now_us();
     wire_rx_got(&l->rx, (size_t)n);
-    return handle_messages(l);
+    int code = handle_messages(l);
+    return code < 0 ? code : (size_t)n == room;
+}
+
+int link_receive(struct link *l)
+{
+    l->heard_us = clock_now_us();
+    int code = 1;
+    for (int i = 0; i < READS && code > 0; i++) {
+        code = receive_some(l);
+    }
+    return code < 0 ? code : 0;
 }
 
 void link_put(struct link *l, const struct wire_message *m)
@@ -136,6 +149,24 @@ int link_send(struct link *l, int64_t now_us)
     }
     l->stuck_us = INT64_MAX;
     return 0;
+}
+
+void link_say_goodbye(struct link *l, int64_t deadline_us)
+{
+    uint8_t rest[4096];
+    const struct iovec iov = { rest, sizeof rest };
+    conn_shutdown(l->conn);
+    for (;;) {
+        struct pollfd fd = { .fd = conn_fd(l->conn), .events = POLLIN };
+        int64_t now_us = clock_now_us();
+        if (now_us >= deadline_us || poll(&fd, 1, clock_poll_ms(deadline_us, now_us)) <= 0) {
+            return;
+        }
+        ssize_t n = conn_recvv(l->conn, &iov, 1);
+        if (n < 0 && n != -EAGAIN) {
+            return;
+        }
+    }
 }
 
 short link_events(const struct link *l, bool reading)

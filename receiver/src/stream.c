@@ -127,12 +127,12 @@ int stream_attach(struct stream *s, struct conn *conn, const struct wire_hello *
     s->active = true;
     pthread_mutex_unlock(&s->lock);
     conn_free(older);
-    if (asleep) {
-        thread_join(&s->thread);
-        return start(s);
-    }
     stream_wake(s);
-    return 0;
+    if (!asleep) {
+        return 0;
+    }
+    thread_join(&s->thread);
+    return start(s);
 }
 
 void stream_request_stop(struct stream *s, int64_t deadline_us)

@@ -21,6 +21,7 @@
 #include "stream_private.h"
 
 #define AWAY_US      (10 * CLOCK_S) /* a sender that is gone this long: its file is closed */
+#define GOODBYE_US   (500 * CLOCK_MS)
 #define REFRESH_US   (500 * CLOCK_MS)
 #define THROTTLE_US  (10 * CLOCK_MS)
 #define LAST_SYNC_US (30 * CLOCK_S) /* after BYE, for a disk with a problem */
@@ -316,6 +317,7 @@ void stream_run(void *arg)
         /* The sender need not wait for the file to be made plain: this is its last ACK. */
         send_ack(s);
         (void)link_send(&s->link, now_us); /* the sender finds out either way */
+        link_say_goodbye(&s->link, now_us + GOODBYE_US);
         link_close(&s->link);
     }
     close_recording(s, deadline_us);

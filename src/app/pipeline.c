@@ -39,10 +39,8 @@ struct pipeline {
     /* the capture thread's own */
     struct copy *copy;
     bool copying;
-    uint64_t copied_seq;
-    enum format_id output; /* fixed at the first picture, so that encoders can rest */
 
-    counter copied, copied_bytes, copy_dropped, offered;
+    counter copied, copy_dropped, offered;
     struct histogram capture_latency, copy_latency;
 
     pthread_mutex_t lock; /* guards encode (once set, fixed), ended, reason and why */
@@ -92,10 +90,8 @@ static void copy_one(struct pipeline *p, const struct frame *frame)
         return;
     }
     counter_add(&p->copied, 1);
-    counter_add(&p->copied_bytes, packet->size);
     histogram_add(&p->copy_latency, clock_now_us() - frame->stage_us[STAGE_DEQUEUED]);
-    hub_publish(p->packets, packet);
-    frame_unref(packet);
+    encode_publish(p->packets, packet);
 }
 
 static void on_frame(void *arg, const struct frame *frame)
@@ -261,6 +257,7 @@ void pipeline_free(struct pipeline *p)
     }
     free(p->sinks);
     capture_free(p->capture);
+    encode_free(p->encode);
     copy_free(p->copy);
     hub_free(p->packets);
     hub_free(p->raw);
@@ -282,6 +279,7 @@ void pipeline_reconfigure(struct pipeline *p)
     struct encode *encode = get_encode(p);
     if (encode) {
         encode_set_bitrate(encode, p->settings->encode.bitrate);
+        encode_set_quality(encode, (int)p->settings->encode.quality);
     }
     for (size_t i = 0; i < p->sink_count; i++) {
         const struct open_sink *s = &p->sinks[i];

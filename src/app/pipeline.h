@@ -37,7 +37,7 @@ void pipeline_reconfigure(struct pipeline *p);
 int pipeline_failed(struct pipeline *p, struct err *err);
 
 struct pipeline_totals {
-    uint64_t captured, encoded, dropped, bytes;
+    uint64_t captured, encoded, dropped;
     struct capture_stats capture;
     char encoder[48];
 };

@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: MIT
+"""What a receiver does with peers that are wrong, broken, mad or slow: they are told why, cost
+little, and nobody else notices."""
+import os
+import random
+import socket
+import struct
+
+import pytest
+import wire
+from pcs import probe, receiver, sender, wait_for
+
+
+def stream_in(r, frames=20, name="good"):
+    """A well-behaved sender beside the others: everything it sends must be written."""
+    peer = wire.Peer.connect(r.port)
+    peer.greet(name=name)
+    for i in range(1, frames + 1):
+        peer.send(wire.frame(i, wire.jpeg(value=i)))
+    peer.send(wire.bye(frames + 1))
+    synced = 0
+    while synced < frames:
+        synced, _ = struct.unpack(">QQ", peer.expect(wire.ACK))
+    peer.close()
+
+
+WRONG = {
+    "http": b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+    "tls": bytes.fromhex("160301020001000001fc0303") + bytes(64),
+    "zero length": bytes(16),
+    "absurd length": b"\xff\xff\xff\xff\x01" + bytes(60),
+    "frame first": wire.frame(1, b"x" * 100),
+    "huge frame first": struct.pack(">IB", 0x7FFFFFFF, wire.FRAME) + bytes(64),
+    "wrong magic": wire.message(wire.HELLO, b"XXXX" + bytes(100)),
+    "short hello": wire.message(wire.HELLO, struct.pack(">IHH", wire.MAGIC, 1, 0) + bytes(20)),
+    "wrong version": wire.hello(bytes(16), version=99),
+    "no such codec": wire.hello(bytes(16), codec=77),
+    "no size": wire.hello(bytes(16), width=0),
+    "huge picture": wire.hello(bytes(16), width=65535, height=65535),
+    "unknown type": wire.message(200, bytes(10)),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_peer_is_told_so(tmp_path, name):
+    with receiver(tmp_path / "out.mp4") as r:
+        peer = wire.Peer.connect(r.port)
+        peer.send(WRONG[name])
+        got = peer.receive()
+        assert got and got[0] == wire.ERROR and len(got[1]) > 10, got
+        assert peer.receive() is None
+        r.wait_log("refused")
+        stream_in(r)
+        summary = r.stop()
+    assert [s["written"] for s in summary["streams"]] == [20]
+
+
+BROKEN = {
+    "absurd length": b"\xff\xff\xff\xff\x03",
+    "unknown type": wire.message(99, b"abc"),
+    "a second hello": wire.hello(bytes(16)),
+    "number zero": wire.frame(0, b"x"),
+    "time at the end of time": wire.frame(7, b"x", capture_us=2**63 - 1),
+    "a receiver's message": wire.ack(1, 1),
+    "short frame": struct.pack(">IB", 10, wire.FRAME) + bytes(60),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_stream_that_breaks_is_dropped_and_kept_so_far(tmp_path, name):
+    with receiver(tmp_path / "%n.mp4") as r:
+        peer = wire.Peer.connect(r.port)
+        peer.greet(name="bad")
+        for i in range(1, 6):
+            peer.send(wire.frame(i, wire.jpeg()))
+        peer.send(BROKEN[name])
+        while peer.receive() is not None:
+            pass
+        r.wait_log("bad: connection ended")
+        stream_in(r)
+        summary = r.stop()
+    written = {s["name"]: s["written"] for s in summary["streams"]}
+    assert written == {"bad": 5, "good": 20}
+    assert int(probe(tmp_path / "bad.mp4")["nb_read_packets"]) == 5
+
+
+def test_half_a_message_then_gone(tmp_path):
+    with receiver(tmp_path / "%n.mp4") as r:
+        peer = wire.Peer.connect(r.port)
+        peer.greet(name="half")
+        peer.send(wire.frame(1, wire.jpeg()))
+        peer.send(wire.frame(2, bytes(100000))[:50000])
+        peer.reset()
+        r.wait_log("half: connection ended")
+        summary = r.stop()
+    assert summary["streams"][0]["received"] == summary["streams"][0]["written"] == 1
+
+
+def test_ten_thousand_connections(tmp_path):
+    """Random bytes, nothing at all, half a hello: fds and memory stay where they were."""
+    rng = random.Random(1)
+    with receiver(tmp_path / "%n.mp4") as r:
+        stream_in(r, name="before")
+        before = r.fds()
+        open_ones = []
+        rss = 0
+        for i in range(10000):
+            s = socket.create_connection(("127.0.0.1", r.port))
+            kind = i % 4
+            try:
+                if kind == 0:
+                    s.sendall(rng.randbytes(rng.randrange(1, 200)))
+                elif kind == 1:
+                    s.sendall(wire.hello(os.urandom(16))[:rng.randrange(1, 60)])
+                elif kind == 2:
+                    s.sendall(struct.pack(">IB", rng.getrandbits(32), rng.randrange(13)) + rng.randbytes(80))
+            except OSError:
+                pass
+            open_ones.append(s)
+            if len(open_ones) > 50:
+                open_ones.pop(rng.randrange(50)).close()
+            if i == 2000:
+                rss = r.rss_kb()
+        stream_in(r, name="meanwhile")
+        for s in open_ones:
+            s.close()
+        wait_for(lambda: r.fds() <= before + 1, "the fds to be closed", 20)
+        assert r.rss_kb() < rss + 4096, (rss, r.rss_kb())
+        summary = r.stop()
+    assert {s["name"]: s["written"] for s in summary["streams"]} == {"before": 20, "meanwhile": 20}
+
+
+def test_a_peer_that_says_nothing(tmp_path):
+    with receiver(tmp_path / "out.mp4") as r:
+        peer = wire.Peer.connect(r.port)
+        got = peer.receive()  # after 5 s
+        assert got[0] == wire.ERROR and b"hello" in got[1]
+        assert peer.receive() is None
+        r.stop()
+
+
+def test_a_sender_that_never_reads(tmp_path):
+    """Its pings pile up in our socket; what it sends is recorded all the same."""
+    with receiver(tmp_path / "out.mp4") as r:
+        peer = wire.Peer.connect(r.port)
+        peer.greet()
+        picture = wire.jpeg()
+        for i in range(1, 301):
+            peer.send(wire.frame(i, picture))
+        wait_for(lambda: (tmp_path / "out.mp4").exists(), "a file")
+        peer.send(wire.bye(301))
+        wait_for(lambda: not r.log.count("Sanitizer") and "moof" not in _boxes(tmp_path / "out.mp4"),
+                 "a plain file", 20)
+        summary = r.stop()
+    assert summary["streams"][0]["written"] == 300
+
+
+def _boxes(path):
+    from pcs import top_boxes
+    return top_boxes(path)
+
+
+def test_more_senders_than_allowed(tmp_path):
+    with receiver(tmp_path / "%n-%s.mp4", "--max-senders", 2) as r:
+        peers = []
+        for _ in range(2):
+            peer = wire.Peer.connect(r.port)
+            peer.greet()
+            peers.append(peer)
+        third = wire.Peer.connect(r.port)
+        third.send(wire.hello(os.urandom(16)))
+        kind, body = third.receive()
+        assert kind == wire.ERROR and b"max-senders" in body
+        r.stop()
+
+
+def test_a_sender_behind_a_wrong_port_says_what_is_there(tmp_path):
+    """The other way round: our sender meets something that is no receiver, and keeps trying."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        with sender(server.getsockname()[1], "--width", 64, "--height", 48) as s:
+            for answer in (b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\0" * 100, wire.message(250, b"hi"),
+                           wire.welcome(version=9), b"SSH-2.0-OpenSSH_9.2\r\n"):
+                conn, _ = server.accept()
+                conn.sendall(answer)
+                conn.settimeout(20)
+                try:
+                    while conn.recv(65536):
+                        pass
+                except ConnectionResetError:
+                    pass
+                conn.close()
+            s.wait_log("connection to .* ended")
+            s.stop()
+
+
+def test_a_receiver_that_never_answers_or_never_reads(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        with sender(server.getsockname()[1], "--width", 320, "--height", 240, "--fps", 60,
+                    "--buffer", "1M", "--codec", "mjpeg") as s:
+            mute, _ = server.accept()  # accepts, and that is all
+            s.wait_log("silent for 10 s", 20)
+            deaf, _ = server.accept()
+            deaf.sendall(wire.welcome())
+            s.wait_log("buffer of 1 MB is full", 20)
+            summary = s.stop(seconds=3)
+            mute.close()
+            deaf.close()
+    assert summary["captured"] == summary["encoded"] + summary["dropped"]
+    assert summary["outputs"][0]["dropped"] > 0
