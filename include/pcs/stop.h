@@ -25,5 +25,6 @@ bool stop_wait(struct stop *stop, int64_t timeout_us);
 /*
  * poll(2) on one fd and the token. Returns revents of `fd` (>0), 0 on time-out, -ECANCELED when
  * stopped, or another negative errno. EINTR is retried. Negative timeout: for ever.
+ * `stop` may be NULL: only the fd counts.
  */
 int stop_poll(struct stop *stop, int fd, short events, int64_t timeout_us);

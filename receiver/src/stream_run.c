@@ -260,14 +260,23 @@ static short wait_for_work(struct stream *s, int64_t now_us)
     return fds[1].revents;
 }
 
+/* The last acknowledgement, and the end of the connection. */
+static void part(struct stream *s)
+{
+    if (link_is_open(&s->link)) {
+        int64_t now_us = clock_now_us();
+        send_ack(s);
+        (void)link_send(&s->link, now_us); /* the sender finds out either way */
+        link_say_goodbye(&s->link, now_us + GOODBYE_US);
+        link_close(&s->link);
+    }
+}
+
 static void close_recording(struct stream *s, int64_t deadline_us)
 {
     struct record_sink_totals t;
     record_sink_finish(s->record, deadline_us);
-    if (link_is_open(&s->link)) {
-        send_ack(s); /* what the last sync made safe need not be sent again to another receiver */
-        (void)link_send(&s->link, clock_now_us()); /* the sender finds out either way */
-    }
+    part(s); /* what the last sync made safe need not be sent again to another receiver */
     record_sink_get_totals(s->record, &t);
     struct cJSON *files = cJSON_CreateArray();
     record_sink_add_files(s->record, files);
@@ -313,14 +322,9 @@ void stream_run(void *arg)
         }
         refresh_totals(s, now_us);
     }
-    if (s->bye_us && link_is_open(&s->link)) {
-        /* The sender need not wait for the file to be made plain: this is its last ACK. */
-        send_ack(s);
-        (void)link_send(&s->link, now_us); /* the sender finds out either way */
-        link_say_goodbye(&s->link, now_us + GOODBYE_US);
-        link_close(&s->link);
+    if (s->bye_us) {
+        part(s); /* the sender need not wait for the file to be made plain */
     }
     close_recording(s, deadline_us);
-    link_close(&s->link);
     fall_asleep(s);
 }

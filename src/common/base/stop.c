@@ -63,7 +63,8 @@ bool stop_wait(struct stop *stop, int64_t timeout_us)
 
 int stop_poll(struct stop *stop, int fd, short events, int64_t timeout_us)
 {
-    struct pollfd fds[2] = { { .fd = stop->fd, .events = POLLIN }, { .fd = fd, .events = events } };
+    struct pollfd fds[2] = { { .fd = stop ? stop->fd : -1, .events = POLLIN },
+                             { .fd = fd, .events = events } };
     int64_t deadline_us = timeout_us == 0 ? 0 : clock_deadline_us(timeout_us);
     for (;;) {
         /* "At once" and "for ever" need no clock; else it is read again after EINTR. */
