@@ -147,7 +147,8 @@ static char *folder_of(const char *path)
 
 static int folder_error(const char *folder, int code, struct err *err)
 {
-    if (code == -ENOENT || code == -ENOTDIR) {
+    struct stat st;
+    if (stat(folder, &st) < 0 || !S_ISDIR(st.st_mode)) {
         return err_set(err, code, "folder '%s' for recordings does not exist", folder);
     }
     return err_set(err, code, "cannot write recordings into folder '%s': %s", folder,
@@ -179,8 +180,8 @@ static int open_numbered(const char *path, unsigned i, char **out)
 static int create_error(const char *path, int code, struct err *err)
 {
     char *folder = folder_of(path);
-    if (code == -ENOENT || code == -ENOTDIR) {
-        code = folder_error(folder ? folder : path, code, err);
+    if (folder && (code == -ENOENT || code == -ENOTDIR || code == -EACCES)) {
+        code = folder_error(folder, code, err);
     } else {
         err_set(err, code, "cannot make the recording '%s': %s", path, err_text(code));
     }
@@ -205,6 +206,27 @@ int naming_create(const struct naming *n, int64_t wall_us, char **path, struct e
     return fd;
 }
 
+/* Permissions alone do not tell (root, network file systems, /proc): make a file and drop it. */
+static int try_folder(const char *folder)
+{
+    char path[PATH_SIZE];
+    int fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (fd >= 0) {
+        close(fd);
+        return 0;
+    }
+    if (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL) {
+        return -errno;
+    }
+    snprintf(path, sizeof path, "%s/.recording-XXXXXX", folder);
+    fd = mkostemp(path, O_CLOEXEC);
+    if (fd < 0) {
+        return -errno;
+    }
+    close(fd);
+    return unlink(path) < 0 ? -errno : 0;
+}
+
 static int check_folder(const char *path, struct err *err)
 {
     struct stat st;
@@ -215,10 +237,9 @@ static int check_folder(const char *path, struct err *err)
     }
     if (stat(folder, &st) < 0) {
         ret = folder_error(folder, -errno, err);
-    } else if (!S_ISDIR(st.st_mode)) {
-        ret = folder_error(folder, -ENOTDIR, err);
-    } else if (faccessat(AT_FDCWD, folder, W_OK | X_OK, AT_EACCESS) < 0) {
-        ret = folder_error(folder, -errno, err);
+    } else {
+        ret = S_ISDIR(st.st_mode) ? try_folder(folder) : -ENOTDIR;
+        ret = ret < 0 ? folder_error(folder, ret, err) : 0;
     }
     free(folder);
     return ret;

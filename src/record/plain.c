@@ -24,7 +24,7 @@
 
 /* Upper bounds of libavformat's index: stts, ctts, stsz, stss and sdtp per sample; stsc and co64 per
  * chunk, which is a sample or, of small ones, at least half a megabyte. */
-#define INDEX_FIXED      16384
+#define INDEX_FIXED      4096
 #define INDEX_PER_SAMPLE 32
 #define INDEX_PER_CHUNK  20
 #define CHUNK_BYTES      (512 * 1024)
@@ -161,7 +161,8 @@ static int64_t index_size(const struct copy *c)
     int64_t chunks = (int64_t)c->samples;
     int64_t by_bytes = 2 * (c->in.size / CHUNK_BYTES + 1);
     chunks = chunks < by_bytes ? chunks : by_bytes;
-    return INDEX_FIXED + (int64_t)c->samples * INDEX_PER_SAMPLE + chunks * INDEX_PER_CHUNK;
+    return INDEX_FIXED + c->in.ctx->streams[0]->codecpar->extradata_size +
+           (int64_t)c->samples * INDEX_PER_SAMPLE + chunks * INDEX_PER_CHUNK;
 }
 
 static int add_track(struct copy *c)

@@ -27,6 +27,7 @@
 
 #define RETRY_US      CLOCK_S
 #define ASK_AGAIN_US  CLOCK_S
+#define NO_ANSWER_US  (10 * CLOCK_S)
 #define SHORTEST_SYNC (10 * CLOCK_MS)
 #define SLOW_US       (5 * CLOCK_S) /* a sync that takes longer is a problem worth telling */
 #define MAX_FILES     65536         /* paths that are remembered */
@@ -44,9 +45,11 @@ struct recorder {
     const struct frame *in_hand; /* taken, but there was no place for it */
     uint64_t last_seq;           /* of the newest frame that went to the recording */
     bool waiting;                /* for a replay of `last_seq + 1` */
-    uint64_t ignored;            /* … meanwhile */
+    bool asked_twice;            /* … so whatever the answer begins with is all there is */
+    uint64_t ignored;            /* … meanwhile, expected again */
+    uint64_t discarded;          /* besides those that the recording counts */
     uint64_t refused;            /* by the queue, when it was looked at last */
-    int64_t ask_again_us, sync_due_us;
+    int64_t asked_us, sync_due_us;
     bool paused;  /* nothing is taken from the queue */
     bool trouble; /* … was told, and nothing could be written since */
     bool ending;
@@ -97,7 +100,7 @@ static void publish_stats(struct recorder *r, const char *problem)
     pthread_mutex_lock(&r->lock);
     r->stats.written = t->written;
     r->stats.bytes = t->bytes;
-    r->stats.discarded = t->discarded;
+    r->stats.discarded = t->discarded + r->discarded;
     r->stats.synced_seq = t->synced_seq;
     r->stats.paused = r->trouble;
     snprintf(r->stats.problem, sizeof r->stats.problem, "%s", problem);
@@ -157,19 +160,25 @@ static bool queue_refused_more(struct recorder *r)
 static void ask_replay(struct recorder *r)
 {
     r->waiting = true;
-    r->ask_again_us = clock_now_us() + ASK_AGAIN_US;
+    r->asked_us = clock_now_us();
     log_debug("asking for frames from %llu on again", (unsigned long long)r->last_seq + 1);
     r->config.replay(r->config.arg, r->last_seq + 1);
 }
 
-/* Frames that went down with their file begin the next one, when the sender still has them. */
+/* Frames that went down with their file begin the next one. */
 static void ask_for_lost(struct recorder *r)
 {
-    uint64_t lost = recording_take_lost(r->recording);
-    if (lost > 0 && r->config.replay && !r->ending) {
-        r->last_seq = lost - 1;
-        ask_replay(r);
+    uint64_t seq, frames;
+    if (!recording_take_lost(r->recording, &seq, &frames)) {
+        return;
     }
+    if (r->ending) {
+        r->discarded += frames;
+        return;
+    }
+    r->last_seq = seq - 1;
+    r->ignored += frames;
+    ask_replay(r);
 }
 
 /* True: everything that was held is on disk. */
@@ -193,17 +202,29 @@ static bool flush(struct recorder *r)
     return ret == 0;
 }
 
-/* The answer to a replay, or a frame that was under way before it? */
+/* The answer itself may have been refused, or the wish lost with its connection. */
+static bool must_ask_again(struct recorder *r)
+{
+    int64_t since_us = clock_now_us() - r->asked_us;
+    return since_us >= NO_ANSWER_US || (since_us >= ASK_AGAIN_US && queue_refused_more(r));
+}
+
+/*
+ * The answer to a replay, or a frame that was under way before it? An answer that begins later than
+ * asked may be that of a new connection, which knows nothing of the wish: hence a second try.
+ */
 static bool ends_waiting(struct recorder *r, const struct frame *frame)
 {
-    if (frame->seq == r->last_seq + 1 || frame->flags & FRAME_REWOUND) {
-        r->waiting = false;
+    bool answer = frame->flags & FRAME_REWOUND;
+    if (frame->seq == r->last_seq + 1 ||
+        (answer && (frame->seq <= r->last_seq || r->asked_twice))) {
+        r->waiting = r->asked_twice = false;
         r->ignored = 0;
         return true;
     }
     r->ignored++;
-    /* The answer itself may have been refused. */
-    if (clock_now_us() >= r->ask_again_us && queue_refused_more(r)) {
+    if (answer || must_ask_again(r)) {
+        r->asked_twice = answer;
         ask_replay(r);
     }
     return false;
@@ -308,18 +329,14 @@ static void wait_for_work(struct recorder *r)
 
 static void discard_rest(struct recorder *r)
 {
-    struct queue_stats stats;
     const struct frame *frame;
-    queue_get_stats(r->queue, &stats);
-    uint64_t rest = stats.frames + (r->in_hand != NULL) + (r->waiting ? r->ignored : 0);
+    r->discarded += (r->waiting ? r->ignored : 0) + (r->in_hand != NULL);
     frame_unref(r->in_hand);
     r->in_hand = NULL;
     while ((frame = queue_take(r->queue))) {
         frame_unref(frame);
+        r->discarded++;
     }
-    pthread_mutex_lock(&r->lock);
-    r->stats.discarded += rest;
-    pthread_mutex_unlock(&r->lock);
 }
 
 static void end(struct recorder *r)
@@ -330,8 +347,8 @@ static void end(struct recorder *r)
         (void)flush(r); /* what cannot be written now is discarded and counted */
     }
     recording_end(r->recording);
-    publish_stats(r, "");
     discard_rest(r);
+    publish_stats(r, "");
 }
 
 static void run(void *arg)
@@ -354,6 +371,7 @@ static int set_up(struct recorder *r)
         .naming = { .pattern = c->pattern, .name = c->name, .number = c->number },
         .segment_time_us = c->segment_time_us,
         .segment_bytes = c->segment_bytes,
+        .replays = c->replay,
         .opened = note_file,
         .closed = finish_file,
         .arg = r,

@@ -17,10 +17,10 @@
 
 struct recording {
     struct recording_config config;
-    struct mp4 *file;   /* the one that grows; NULL before a key frame */
-    uint64_t gop_start; /* size of the file before its newest key frame */
-    unsigned failures;  /* of flushing, in a row */
-    uint64_t lost_seq;  /* recording_take_lost */
+    struct mp4 *file;               /* the one that grows; NULL before a key frame */
+    uint64_t gop_start;             /* size of the file before its newest key frame */
+    unsigned failures;              /* of flushing, in a row */
+    uint64_t lost_seq, lost_frames; /* recording_take_lost */
     struct recording_totals totals;
     struct log_limit complaint;
 };
@@ -43,9 +43,9 @@ void recording_free(struct recording *r)
     free(r);
 }
 
-static void discard(struct recording *r, uint64_t frames, const char *why)
+static void discard(struct recording *r, const char *why)
 {
-    r->totals.discarded += frames;
+    r->totals.discarded++;
     log_limited(&r->complaint, 10 * CLOCK_S, LOG_WARN, "recording %s: frame not kept: %s",
                 r->config.naming.name ? r->config.naming.name : "", why);
 }
@@ -128,7 +128,7 @@ static int prepare_key(struct recording *r, const struct frame *key)
 int recording_add(struct recording *r, const struct frame *frame)
 {
     if (!r->file && !(frame->flags & FRAME_KEY)) {
-        discard(r, 1, "a file begins with a key frame");
+        discard(r, "a file begins with a key frame");
         return 0;
     }
     int ret = frame->flags & FRAME_KEY ? prepare_key(r, frame) : 0;
@@ -138,27 +138,36 @@ int recording_add(struct recording *r, const struct frame *frame)
     if (ret == -EAGAIN || ret == 0) {
         return ret;
     }
-    discard(r, 1, ret == -EBADMSG ? "it is not a whole picture" : err_text(ret));
+    discard(r, ret == -EBADMSG ? "it is not a whole picture" : err_text(ret));
     return 0;
 }
 
 /* Frames whose file is lost: from the first key frame on they can begin another. */
-static void move_pending(struct recording *r)
+static void move_pending(struct recording *r, const struct mp4 *lost)
 {
-    struct mp4 *lost = r->file;
     unsigned count = mp4_pending(lost), i = 0;
     while (i < count && !(mp4_pending_frame(lost, i)->flags & FRAME_KEY)) {
         i++;
     }
-    if (i > 0) {
-        r->lost_seq = mp4_pending_frame(lost, 0)->seq;
-        discard(r, i, "its file is lost");
+    for (unsigned gone = 0; gone < i; gone++) {
+        discard(r, "its file is lost");
     }
-    r->file = NULL;
     for (; i < count; i++) {
         if (recording_add(r, mp4_pending_frame(lost, i)) < 0) {
-            discard(r, 1, "its file is lost");
+            discard(r, "its file is lost");
         }
+    }
+}
+
+static void lose_file(struct recording *r)
+{
+    struct mp4 *lost = r->file;
+    r->file = NULL;
+    if (r->config.replays) {
+        r->lost_seq = mp4_pending_frame(lost, 0)->seq;
+        r->lost_frames = mp4_pending(lost);
+    } else {
+        move_pending(r, lost);
     }
     mp4_free(lost);
 }
@@ -192,17 +201,17 @@ int recording_flush(struct recording *r, struct err *err)
     if (!recording_pending(r)) {
         return 0;
     }
-    bool had_file = mp4_path(r->file);
+    bool first = mp4_samples(r->file) == 0;
     struct recording_totals after = count_pending(r);
     int ret = mp4_flush(r->file, &r->config.naming, err);
     if (ret == 0) {
         r->failures = 0;
         r->totals = after;
-        if (!had_file) {
+        if (first) {
             r->config.opened(r->config.arg, mp4_path(r->file));
         }
     } else if (is_lost(r, ret)) {
-        move_pending(r);
+        lose_file(r);
     }
     return ret;
 }
@@ -212,11 +221,12 @@ bool recording_pending(const struct recording *r)
     return r->file && mp4_pending(r->file) > 0;
 }
 
-uint64_t recording_take_lost(struct recording *r)
+bool recording_take_lost(struct recording *r, uint64_t *seq, uint64_t *frames)
 {
-    uint64_t seq = r->lost_seq;
-    r->lost_seq = 0;
-    return seq;
+    *seq = r->lost_seq;
+    *frames = r->lost_frames;
+    r->lost_seq = r->lost_frames = 0;
+    return *frames > 0;
 }
 
 bool recording_needs_key(const struct recording *r)
@@ -226,8 +236,8 @@ bool recording_needs_key(const struct recording *r)
 
 void recording_end(struct recording *r)
 {
-    if (recording_pending(r)) {
-        discard(r, mp4_pending(r->file), "the recording ended while it could not be written");
+    for (unsigned i = r->file ? mp4_pending(r->file) : 0; i > 0; i--) {
+        discard(r, "the recording ended while it could not be written");
     }
     close_file(r);
 }

@@ -18,9 +18,10 @@ struct mp4_closed;
 struct recording;
 
 struct recording_config {
-    struct naming naming;                               /* its strings must outlive the recording */
-    int64_t segment_time_us;                            /* 0 = no limit */
-    int64_t segment_bytes;                              /* 0 = no limit */
+    struct naming naming;    /* its strings must outlive the recording */
+    int64_t segment_time_us; /* 0 = no limit */
+    int64_t segment_bytes;   /* 0 = no limit */
+    bool replays;            /* what is lost with its file can be asked for: recording_take_lost */
     void (*opened)(void *arg, const char *path);        /* a file has been made */
     void (*closed)(void *arg, struct mp4_closed *file); /* … is finished; takes it over */
     void *arg;
@@ -40,14 +41,15 @@ void recording_free(struct recording *r); /* counts nothing; call recording_end 
 int recording_add(struct recording *r, const struct frame *frame);
 
 /*
- * Write and sync what was added. On an error everything is still held, to be tried again; when the
- * file itself is lost, what can begin a new one (from its first key frame on) goes there next time.
+ * Write and sync what was added. On an error everything is still held, to be tried again. But when
+ * the file itself is lost, the next key frame begins another, and what was held is to be replayed, or,
+ * without replays, moves there from its own first key frame on.
  */
 int recording_flush(struct recording *r, struct err *err);
 bool recording_pending(const struct recording *r); /* is there something to flush? */
 
-/* After a flush failed: the number of the first frame that was lost with its file, once; 0 = none. */
-uint64_t recording_take_lost(struct recording *r);
+/* After a flush failed: were frames lost with their file? Says it once; the first one's number. */
+bool recording_take_lost(struct recording *r, uint64_t *seq, uint64_t *frames);
 
 /* There is no file to go on with: it takes a key frame to begin one. */
 bool recording_needs_key(const struct recording *r);

@@ -65,6 +65,9 @@ static AVCodecContext *open_encoder(const struct clip_options *o)
     c->max_b_frames = o->bframes;
     c->bit_rate = o->bitrate;
     c->thread_count = 1;
+    if (o->jpeg) {
+        c->qmin = c->qmax = 4; /* every frame of the same size, about */
+    }
     if (!o->jpeg) {
         assert_int_equal(av_opt_set(c->priv_data, "preset", "ultrafast", 0), 0);
         if (!o->bframes) {
