@@ -27,6 +27,10 @@ static void load_sizes(struct fake *f)
         text += *text == ',';
     }
     f->size_count = n;
+    if (f->forced.width > 0) {
+        f->sizes[0] = f->forced;
+        f->size_count = 1;
+    }
 }
 
 static void load_rates(struct fake *f)
@@ -203,12 +207,10 @@ static void unplug(struct fake *f)
 
 static void resize(struct fake *f, const char *size)
 {
-    struct fake_size now;
-    if (sscanf(size, "%dx%d", &now.width, &now.height) != 2) {
+    if (sscanf(size, "%dx%d", &f->forced.width, &f->forced.height) != 2) {
         return;
     }
-    f->sizes[0] = now;
-    f->size_count = 1;
+    load_sizes(f);
     f->hung = f->streaming; /* nothing more until it is started again */
     for (int i = 0; i < FAKE_HANDLES; i++) {
         f->handle[i].events += f->handle[i].used && f->handle[i].wants_source_change;
@@ -253,24 +255,42 @@ static void obey_line(struct fake *f, const char *line)
     }
 }
 
+static void begin_file(struct fake *f, const char *path)
+{
+    (void)snprintf(f->control_path, sizeof f->control_path, "%s", path);
+    f->control_offset = 0;
+    f->unplugged = f->stalled = f->hung = f->busy = false;
+    f->corrupt = f->cut = f->empty = f->error = f->skip = 0;
+    f->forced = (struct fake_size){ 0 };
+}
+
+static void obey_text(struct fake *f, char *text)
+{
+    char *end = strrchr(text, '\n'); /* half a line is read again, whole */
+    if (!end) {
+        return;
+    }
+    *end = '\0';
+    f->control_offset += end + 1 - text;
+    for (char *save, *line = strtok_r(text, "\n", &save); line;
+         line = strtok_r(NULL, "\n", &save)) {
+        obey_line(f, line);
+    }
+}
+
 void fake_obey_locked(struct fake *f)
 {
     const char *path = getenv("PCS_FAKE_CONTROL");
-    int fd = path ? real_calls()->open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC) : -1;
-    if (fd < 0) {
-        return;
+    path = path ? path : "";
+    if (strcmp(path, f->control_path) != 0) {
+        begin_file(f, path);
     }
-    char text[4096];
-    ssize_t n = pread(fd, text, sizeof text - 1, f->control_offset);
-    text[n > 0 ? n : 0] = '\0';
-    char *end = strrchr(text, '\n'); /* half a line is read again, whole */
-    if (end) {
-        *end = '\0';
-        f->control_offset += end + 1 - text;
-        for (char *save, *line = strtok_r(text, "\n", &save); line;
-             line = strtok_r(NULL, "\n", &save)) {
-            obey_line(f, line);
-        }
+    int fd = *path ? real_calls()->open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC) : -1;
+    if (fd >= 0) {
+        char text[4096];
+        ssize_t n = pread(fd, text, sizeof text - 1, f->control_offset);
+        text[n > 0 ? n : 0] = '\0';
+        (void)real_calls()->close(fd); /* read only */
+        obey_text(f, text);
     }
-    (void)real_calls()->close(fd); /* read only */
 }

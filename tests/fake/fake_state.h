@@ -81,10 +81,12 @@ struct fake {
         bool orphan;
     } map[FAKE_MAPS];
 
-    /* Switches (the control file). */
-    off_t control_offset;
+    /* Switches (the control file); a new file begins with all of them off. */
+    off_t control_offset;   /* read so far … */
+    char control_path[200]; /* of this file */
     bool unplugged, stalled, hung, busy;
     unsigned corrupt, cut, empty, error, skip;
+    struct fake_size forced; /* the only size, by resize; 0 = none */
 };
 
 /* Read new commands and obey them. */

@@ -1,0 +1,412 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The `v4l2` source: a /dev/video node. The camera's own buffers are handed out as frames
+ * (v4l2_buffers.h); of several that are ready only the newest is, unless they are H.264, where every
+ * access unit is needed. A camera that stays silent is reported, because uvcvideo goes silent for ever
+ * after a few failed transfers until its stream is started again.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/videodev2.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "capture/source.h"
+#include "pcs/clock.h"
+#include "pcs/frame.h"
+#include "pcs/h264_scan.h"
+#include "pcs/log.h"
+#include "pcs/stop.h"
+#include "pcs/thread.h"
+#include "v4l2_buffers.h"
+#include "v4l2_device.h"
+#include "v4l2_format.h"
+
+#define BUFFERS      6 /* one filling, one ready, and what encoders may hold */
+#define MAX_NODES    64
+#define PATH_SIZE    32 /* of /dev/videoN */
+#define SILENCE_US   (5 * CLOCK_S)
+#define MAX_GAP      100000         /* a larger jump of sequence numbers is a counter's reset */
+#define MAX_CLOCK_US (10 * CLOCK_S) /* a time stamp farther from now is not of our clock */
+
+struct v4l2_config {
+    const char *device;
+};
+
+struct source {
+    char name[256];
+    int fd;
+    struct stop *stop;
+    struct v4l2_mode mode;
+    struct v4l2_buffers *buffers;
+    size_t least_bytes; /* of a usable raw picture */
+    size_t full_bytes;  /* … with the padding of its last row */
+    int64_t silence_us; /* so long without a picture is too long */
+    int64_t heard_us;   /* when the last usable one came, or the stream started */
+    bool counting;      /* `sequence` is valid */
+    uint32_t sequence;
+};
+
+static const struct option_def v4l2_options[] = {
+    { .name = "device",
+      .type = OPTION_STRING,
+      .offset = offsetof(struct v4l2_config, device),
+      .arg = "PATH",
+      .help = "a /dev/video node, or a /dev/v4l/by-id or by-path link" },
+};
+
+int v4l2_ioctl(int fd, unsigned long request, void *arg)
+{
+    int result;
+    do {
+        result = ioctl(fd, request, arg);
+    } while (result < 0 && errno == EINTR);
+    return result < 0 ? -errno : 0;
+}
+
+int v4l2_fail(struct err *err, int code, const char *name, const char *what)
+{
+    switch (code) {
+    case -ENOENT:
+        return err_set(err, code, "%s: no such device", name);
+    case -ENODEV:
+    case -ENXIO:
+        return err_set(err, code, "%s: the camera is gone", name);
+    case -EBUSY:
+        return err_set(err, code, "%s: in use by another program", name);
+    case -EACCES:
+    case -EPERM:
+        return err_set(err, code, "%s: no permission (the user must be in the group video)", name);
+    default:
+        return err_set(err, code, "%s: cannot %s: %s", name, what, err_text(code));
+    }
+}
+
+static int open_node(const char *path)
+{
+    int fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+    return fd < 0 ? -errno : fd;
+}
+
+static uint32_t capabilities(const struct v4l2_capability *cap)
+{
+    return cap->capabilities & V4L2_CAP_DEVICE_CAPS ? cap->device_caps : cap->capabilities;
+}
+
+static int check_camera(int fd, const char *name, struct v4l2_capability *cap, struct err *err)
+{
+    int code = v4l2_ioctl(fd, VIDIOC_QUERYCAP, cap);
+    if (code == -ENOTTY || code == -EINVAL) {
+        return err_set(err, -ENOTSUP, "%s: not a video device", name);
+    }
+    if (code < 0) {
+        return v4l2_fail(err, code, name, "ask what it is");
+    }
+    uint32_t caps = capabilities(cap);
+    if (caps & V4L2_CAP_META_CAPTURE) {
+        return err_set(err, -ENOTSUP,
+                       "%s: not a camera but the metadata of one; name its other node", name);
+    }
+    if (!(caps & V4L2_CAP_VIDEO_CAPTURE)) {
+        bool planes = caps & V4L2_CAP_VIDEO_CAPTURE_MPLANE;
+        return err_set(err, -ENOTSUP, "%s (%s): %s", name, (const char *)cap->card,
+                       planes ? "gives pictures only in separate planes, which is not supported"
+                              : "not a camera: it cannot capture pictures");
+    }
+    if (!(caps & V4L2_CAP_STREAMING)) {
+        return err_set(err, -ENOTSUP, "%s (%s): cannot stream", name, (const char *)cap->card);
+    }
+    return 0;
+}
+
+/* Video nodes of a Raspberry Pi that capture, but from memory: scalers and decoders. */
+static bool is_converter(const struct v4l2_capability *cap)
+{
+    static const char *const drivers[] = { "bcm2835-isp", "bcm2835-codec", "pispbe", "rpivid" };
+    for (size_t i = 0; i < sizeof drivers / sizeof drivers[0]; i++) {
+        if (strcmp((const char *)cap->driver, drivers[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Opening a free camera is harmless; one without a format we know (raw sensor data) is none for us. */
+static bool is_camera(const char *path)
+{
+    struct v4l2_capability cap;
+    int fd = open_node(path);
+    if (fd < 0) {
+        return false;
+    }
+    bool is = check_camera(fd, path, &cap, NULL) == 0 && !is_converter(&cap) &&
+              v4l2_has_formats(fd);
+    close(fd);
+    return is;
+}
+
+static bool find_camera(char path[PATH_SIZE])
+{
+    for (int i = 0; i < MAX_NODES; i++) {
+        (void)snprintf(path, PATH_SIZE, "/dev/video%d", i);
+        if (is_camera(path)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool v4l2_implied(const void *config)
+{
+    return ((const struct v4l2_config *)config)->device != NULL;
+}
+
+static bool v4l2_available(const void *config)
+{
+    (void)config;
+    char path[PATH_SIZE];
+    return find_camera(path);
+}
+
+static void v4l2_close(struct source *s)
+{
+    if (!s) {
+        return;
+    }
+    v4l2_buffers_close(s->buffers);
+    if (s->fd >= 0) {
+        close(s->fd);
+    }
+    free(s);
+}
+
+/* The smallest and the full size of a raw picture; both 1 for what is compressed. */
+static int measure(struct source *s, struct err *err)
+{
+    size_t offset[FORMAT_MAX_PLANES];
+    int stride[FORMAT_MAX_PLANES], tight[FORMAT_MAX_PLANES];
+    const struct format *f = &s->mode.format;
+    s->least_bytes = s->full_bytes = 1;
+    if (format_info(f->id)->compressed) {
+        return 0;
+    }
+    (void)format_layout(f, 0, offset, tight); /* the same sizes as in the next line */
+    s->full_bytes = format_layout(f, s->mode.stride, offset, stride);
+    if (s->full_bytes == 0) {
+        return err_set(err, -EIO, "%s: the driver gives an impossible row of %d bytes", s->name,
+                       s->mode.stride);
+    }
+    int last = format_info(f->id)->planes - 1;
+    s->least_bytes = s->full_bytes - (size_t)(stride[last] - tight[last]);
+    return 0;
+}
+
+static void watch_changes(int fd)
+{
+    struct v4l2_event_subscription arg = { .type = V4L2_EVENT_SOURCE_CHANGE };
+    (void)v4l2_ioctl(fd, VIDIOC_SUBSCRIBE_EVENT, &arg); /* few cameras can tell */
+}
+
+static int64_t longest_silence(const struct format *f)
+{
+    int64_t three_us = f->fps_num > 0 ? 3 * CLOCK_S * f->fps_den / f->fps_num : 0;
+    return three_us > SILENCE_US ? three_us : SILENCE_US;
+}
+
+static int start(struct source *s, const struct source_wish *wish, struct err *err)
+{
+    struct v4l2_capability cap;
+    s->fd = open_node(s->name);
+    if (s->fd < 0) {
+        return v4l2_fail(err, s->fd, s->name, "open it");
+    }
+    int code = check_camera(s->fd, s->name, &cap, err);
+    if (code == 0) {
+        code = v4l2_set_mode(s->fd, s->name, wish, &s->mode, err);
+    }
+    if (code == 0) {
+        code = measure(s, err);
+    }
+    if (code == 0) {
+        watch_changes(s->fd);
+        code = v4l2_buffers_open(&s->buffers, s->fd, BUFFERS, s->name, err);
+    }
+    if (code == 0) {
+        char text[64];
+        log_info("%s (%.32s): %s, %s", s->name, (const char *)cap.card,
+                 format_describe(&s->mode.format, text, sizeof text), s->mode.why);
+    }
+    return code;
+}
+
+static int v4l2_open(struct source **out, const struct source_wish *wish, const void *config,
+                     struct stop *stop, struct format *format, struct err *err)
+{
+    const struct v4l2_config *c = config;
+    char found[PATH_SIZE];
+    if (!c->device && !find_camera(found)) {
+        return err_set(err, -ENODEV, "no camera: no /dev/video device captures pictures");
+    }
+    struct source *s = calloc(1, sizeof *s);
+    if (!s) {
+        return err_set(err, -ENOMEM, "v4l2: out of memory");
+    }
+    (void)snprintf(s->name, sizeof s->name, "%s", c->device ? c->device : found);
+    s->fd = -1;
+    s->stop = stop;
+    int code = start(s, wish, err);
+    if (code < 0) {
+        v4l2_close(s);
+        return code;
+    }
+    s->silence_us = longest_silence(&s->mode.format);
+    s->heard_us = clock_now_us();
+    *format = s->mode.format;
+    *out = s;
+    return 0;
+}
+
+static bool source_changed(struct source *s)
+{
+    struct v4l2_event event;
+    bool changed = false;
+    while (v4l2_ioctl(s->fd, VIDIOC_DQEVENT, &event) == 0) {
+        changed |= event.type == V4L2_EVENT_SOURCE_CHANGE;
+    }
+    return changed;
+}
+
+/* 0 when a buffer may be ready. */
+static int wait_for_buffer(struct source *s, struct err *err)
+{
+    int64_t left_us = s->heard_us + s->silence_us - clock_now_us();
+    thread_idle();
+    int events = stop_poll(s->stop, s->fd, POLLIN | POLLPRI, left_us > 0 ? left_us : 0);
+    thread_busy();
+    if (events < 0) {
+        return events == -ECANCELED ? events : v4l2_fail(err, events, s->name, "wait for it");
+    }
+    if (events == 0) {
+        return err_set(err, -ETIMEDOUT, "%s: no usable picture for %.1f s", s->name,
+                       (double)s->silence_us / CLOCK_S);
+    }
+    if ((events & POLLPRI) && source_changed(s)) {
+        return err_set(err, -ESTALE, "%s: the camera's picture format changed", s->name);
+    }
+    if (!(events & POLLIN) && (events & (POLLERR | POLLHUP | POLLNVAL))) {
+        return v4l2_fail(err, -ENODEV, s->name, "wait for it");
+    }
+    return 0;
+}
+
+/* Frames that the driver had no buffer for, by the hole they leave in its count. */
+static unsigned count_gap(struct source *s, uint32_t sequence)
+{
+    uint32_t gap = sequence - s->sequence - 1;
+    bool valid = s->counting && gap < MAX_GAP;
+    s->counting = true;
+    s->sequence = sequence;
+    return valid ? gap : 0;
+}
+
+static bool is_usable(const struct source *s, const struct v4l2_buffer *b)
+{
+    return !(b->flags & V4L2_BUF_FLAG_ERROR) && b->bytesused >= s->least_bytes &&
+           v4l2_buffers_room(s->buffers, b->index) >= s->full_bytes;
+}
+
+/*
+ * All that is ready: the newest usable one stays, the others go back and count as lost. Of H.264 the
+ * first is taken and nothing skipped. -EAGAIN when there was none.
+ */
+static int take_newest(struct source *s, struct v4l2_buffer *newest, unsigned *lost)
+{
+    bool have = false, every = s->mode.format.id == FORMAT_H264;
+    struct v4l2_buffer b;
+    int code = 0;
+    while (!(have && every) && (code = v4l2_buffers_take(s->buffers, &b)) == 0) {
+        *lost += count_gap(s, b.sequence);
+        if (!is_usable(s, &b)) {
+            v4l2_buffers_requeue(s->buffers, &b);
+            ++*lost;
+            continue;
+        }
+        if (have) {
+            v4l2_buffers_requeue(s->buffers, newest);
+            ++*lost;
+        }
+        *newest = b;
+        have = true;
+    }
+    /* With a picture in hand an error can wait: the next call meets it again. */
+    return have ? 0 : code;
+}
+
+static int64_t capture_time(const struct v4l2_buffer *b)
+{
+    int64_t now_us = clock_now_us();
+    int64_t stamp_us = (int64_t)b->timestamp.tv_sec * CLOCK_S + b->timestamp.tv_usec;
+    bool monotonic = (b->flags & V4L2_BUF_FLAG_TIMESTAMP_MASK) == V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC;
+    if (!monotonic || stamp_us > now_us || stamp_us < now_us - MAX_CLOCK_US) {
+        return now_us;
+    }
+    return stamp_us;
+}
+
+static bool is_key(const struct frame *frame, const struct v4l2_buffer *b)
+{
+    if (frame->format.id != FORMAT_H264 || b->flags & V4L2_BUF_FLAG_KEYFRAME) {
+        return true;
+    }
+    struct h264_unit_info unit; /* most drivers do not flag it */
+    h264_scan_unit(frame->data, frame->size, &unit);
+    return unit.has_idr;
+}
+
+static const struct frame *make_frame(struct source *s, const struct v4l2_buffer *b)
+{
+    struct frame *frame = v4l2_buffers_wrap(s->buffers, b);
+    frame->format = s->mode.format;
+    frame->capture_us = capture_time(b);
+    frame->flags = FRAME_DRIVER | (is_key(frame, b) ? FRAME_KEY : 0);
+    if (!format_info(frame->format.id)->compressed) {
+        frame->size = s->full_bytes;                   /* is_usable: so much is mapped */
+        (void)frame_set_planes(frame, s->mode.stride); /* cannot fail with that size */
+    }
+    return frame;
+}
+
+static int v4l2_next(struct source *s, const struct frame **out, unsigned *lost, struct err *err)
+{
+    struct v4l2_buffer b;
+    int code = wait_for_buffer(s, err);
+    if (code < 0) {
+        return code;
+    }
+    code = take_newest(s, &b, lost);
+    if (code == -EAGAIN) {
+        return code;
+    }
+    if (code < 0) {
+        return v4l2_fail(err, code, s->name, "read a picture");
+    }
+    s->heard_us = clock_now_us();
+    *out = make_frame(s, &b);
+    return 0;
+}
+
+const struct source_backend source_v4l2 = {
+    .name = "v4l2",
+    .options = v4l2_options,
+    .option_count = OPTION_COUNT(v4l2_options),
+    .config_size = sizeof(struct v4l2_config),
+    .implied = v4l2_implied,
+    .available = v4l2_available,
+    .open = v4l2_open,
+    .next = v4l2_next,
+    .close = v4l2_close,
+};
