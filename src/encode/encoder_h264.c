@@ -14,13 +14,22 @@
 #include "pcs/log.h"
 #include "pcs/pool.h"
 
-#define INSIDE_MAX   32 /* pictures an encoder may hold; live ones hold none */
-#define PROOF_FRAMES 12 /* hardware that has given no packet by then does not work */
+#define INSIDE_MAX   32      /* pictures an encoder may hold; live ones hold none */
+#define WINDOW_US    1000000 /* over which the rate of pictures is measured */
+#define GAP_US       500000  /* a pause, not a rate */
+#define PROOF_FRAMES 12      /* hardware that has given no packet by then does not work */
 
 /* What a packet gets back from its picture, found by presentation time. */
 struct pending {
     int64_t pts;
     struct frame meta;
+};
+
+/* How fast pictures really come: a camera halves its rate in the dark, and some promise none. */
+struct pace {
+    int64_t begin_us, last_us;
+    int count;    /* intervals since begin_us */
+    double scale; /* real interval over the nominal one */
 };
 
 struct encoder {
@@ -37,6 +46,7 @@ struct encoder {
     struct frame *buffer;    /* libavcodec's newest packet memory, borrowed: its packet holds it */
     _Atomic int64_t bitrate; /* wanted */
     int64_t bitrate_set;
+    struct pace pace;
     int64_t last_pts;
     unsigned fed, made; /* of ctx */
     struct pending pending[INSIDE_MAX];
@@ -106,6 +116,7 @@ static int open_codec(struct encoder *e, const struct format *in, struct err *er
                                                 .bitrate = e->bitrate_set,
                                                 .get_buffer = get_buffer,
                                                 .opaque = e };
+        e->pace = (struct pace){ .scale = 1 };
         rc = h264_codec_open(&e->ctx, &setup, err);
         if (rc == 0 || e->name_count == 1) {
             return rc;
@@ -260,22 +271,50 @@ static int feed(struct encoder *e, const struct frame *picture, bool key, struct
     return *out ? 0 : receive(e, out);
 }
 
-/* A new bit rate, or a camera whose JPEGs changed their size. */
+/* Note a picture. True when the pace has become another one, by more than a tenth. */
+static bool note_pace(struct pace *p, int64_t now_us, double nominal_us)
+{
+    int64_t step = now_us - p->last_us;
+    p->last_us = now_us;
+    p->count++;
+    if (step <= 0 || step > GAP_US) {
+        p->begin_us = now_us;
+        p->count = 0;
+    }
+    if (now_us - p->begin_us < WINDOW_US) {
+        return false;
+    }
+    double scale = (double)(now_us - p->begin_us) / p->count / nominal_us;
+    scale = scale < 0.2 ? 0.2 : scale > 5 ? 5 : scale;
+    p->begin_us = now_us;
+    p->count = 0;
+    bool changed = scale > 1.1 * p->scale || scale < 0.9 * p->scale;
+    p->scale = changed ? scale : p->scale;
+    return changed;
+}
+
+/* A new bit rate or pace, or a camera whose JPEGs changed their size. */
 static int adapt(struct encoder *e, const struct frame *picture)
 {
     struct err err = { 0 };
     int64_t bitrate = atomic_load_explicit(&e->bitrate, memory_order_relaxed);
     struct format want = h264_input_format(&e->input, &picture->format);
-    bool reopen = !e->ctx || !format_same(&want, &e->picture);
-    if (bitrate != e->bitrate_set && !reopen) {
-        reopen = !h264_codec_set_bitrate(e->ctx, bitrate);
+    bool live = e->ctx && h264_codec_is_live(e->ctx);
+    bool reopen = !e->ctx || !format_same(&want, &e->picture) ||
+                  (!live && bitrate != e->bitrate_set);
+    if (reopen) {
+        int rc = open_codec(e, &picture->format, &err);
+        if (rc) {
+            log_debug("%s", err.text);
+        }
+        return rc;
+    }
+    bool paced = note_pace(&e->pace, picture->capture_us, h264_codec_nominal_us(e->ctx));
+    if (live && (paced || bitrate != e->bitrate_set)) {
+        h264_codec_set_rate(e->ctx, bitrate, e->pace.scale);
         e->bitrate_set = bitrate;
     }
-    int rc = reopen ? open_codec(e, &picture->format, &err) : 0;
-    if (rc) {
-        log_debug("%s", err.text);
-    }
-    return rc;
+    return 0;
 }
 
 /* Hardware that opens but does not work: go on with the next name. */

@@ -20,8 +20,6 @@
 #define DEFAULT_FPS   30
 #define MAX_THREADS   4
 #define THREAD_PIXELS (640 * 360) /* a slice below this costs more than its thread gains */
-#define VBV_SECONDS(b)                                                                             \
-    ((b) / 2) /* buffer: half a second, so a key frame cannot delay the rest more */
 
 /* ---- which ---- */
 
@@ -152,11 +150,13 @@ static void set_colour(AVCodecContext *ctx, const struct format *f)
     ctx->color_trc = hd ? AVCOL_TRC_BT709 : AVCOL_TRC_UNSPECIFIED;
 }
 
-static void set_rate(AVCodecContext *ctx, int64_t bitrate)
+/* `scale`: nominal rate of pictures over the real one. The buffer is half a second of the link, so that
+ * a key frame cannot hold up the rest for longer. */
+static void set_rate(AVCodecContext *ctx, int64_t bitrate, double scale)
 {
-    ctx->bit_rate = bitrate;
-    ctx->rc_max_rate = bitrate;
-    ctx->rc_buffer_size = (int)VBV_SECONDS(bitrate);
+    ctx->bit_rate = (int64_t)((double)bitrate * scale);
+    ctx->rc_max_rate = ctx->bit_rate;
+    ctx->rc_buffer_size = (int)(bitrate / 2);
 }
 
 static void set_parameters(AVCodecContext *ctx, const struct encode_config *config,
@@ -166,7 +166,7 @@ static void set_parameters(AVCodecContext *ctx, const struct encode_config *conf
     ctx->width = f->width & ~1;
     ctx->height = f->height & ~1;
     ctx->pix_fmt = f->id == FORMAT_NV12 ? AV_PIX_FMT_NV12 : AV_PIX_FMT_YUV420P;
-    ctx->time_base = (AVRational){ 1, 1000000 }; /* true times feed the rate control */
+    ctx->time_base = (AVRational){ 1, 1000000 };
     ctx->framerate = rate;
     ctx->gop_size = config->gop > 0 ? (int)config->gop
                                     : (int)((2 * rate.num + rate.den - 1) / rate.den);
@@ -176,7 +176,7 @@ static void set_parameters(AVCodecContext *ctx, const struct encode_config *conf
     ctx->flags |= AV_CODEC_FLAG_LOW_DELAY;
     ctx->log_level_offset = AV_LOG_ERROR; /* only its errors reach stderr */
     set_colour(ctx, f);
-    set_rate(ctx, bitrate);
+    set_rate(ctx, bitrate, 1);
 }
 
 /* Private options; the ones an encoder does not know stay in *options. */
@@ -192,22 +192,21 @@ static void set_options(AVDictionary **options, const char *name, const char *pr
     (void)av_dict_set(options, "forced-idr", "1", 0); /* a key frame asked for is an IDR */
 }
 
-static int open_context(AVCodecContext *ctx, const struct encode_config *config, struct err *err)
+static int open_context(AVCodecContext *ctx, const AVCodec *codec,
+                        const struct encode_config *config, struct err *err)
 {
     AVDictionary *options = NULL;
-    set_options(&options, ctx->codec->name, config->preset);
-    int rc = avcodec_open2(ctx, ctx->codec, &options);
+    set_options(&options, codec->name, config->preset);
+    int rc = avcodec_open2(ctx, codec, &options);
     bool refused = rc == 0 && config->preset && av_dict_get(options, "preset", NULL, 0);
     av_dict_free(&options);
     if (refused) {
-        return err_set(err, -EINVAL, "--preset %s: %s has no presets", config->preset,
-                       ctx->codec->name);
+        return err_set(err, -EINVAL, "--preset %s: %s has no presets", config->preset, codec->name);
     }
     if (rc < 0) {
         char why[AV_ERROR_MAX_STRING_SIZE];
-        return err_set(err, rc > -4096 ? rc : -EIO, "%s does not open for %dx%d: %s",
-                       ctx->codec->name, ctx->width, ctx->height,
-                       av_make_error_string(why, sizeof why, rc));
+        return err_set(err, rc > -4096 ? rc : -EIO, "%s does not open for %dx%d: %s", codec->name,
+                       ctx->width, ctx->height, av_make_error_string(why, sizeof why, rc));
     }
     return 0;
 }
@@ -225,7 +224,7 @@ int h264_codec_open(struct AVCodecContext **out, const struct h264_codec_setup *
     if (setup->get_buffer && (codec->capabilities & AV_CODEC_CAP_DR1)) {
         ctx->get_encode_buffer = setup->get_buffer;
     }
-    int rc = open_context(ctx, setup->config, err);
+    int rc = open_context(ctx, codec, setup->config, err);
     if (rc) {
         avcodec_free_context(&ctx);
         return rc;
@@ -234,9 +233,18 @@ int h264_codec_open(struct AVCodecContext **out, const struct h264_codec_setup *
     return 0;
 }
 
-bool h264_codec_set_bitrate(struct AVCodecContext *ctx, int64_t bitrate)
+bool h264_codec_is_live(const struct AVCodecContext *ctx)
 {
-    /* libavcodec's wrapper compares these with x264's at every picture and reconfigures it. */
-    set_rate(ctx, bitrate);
+    /* libavcodec's wrapper compares the rates with x264's at every picture and reconfigures it. */
     return strcmp(ctx->codec->name, "libx264") == 0;
+}
+
+void h264_codec_set_rate(struct AVCodecContext *ctx, int64_t bitrate, double scale)
+{
+    set_rate(ctx, bitrate, scale);
+}
+
+double h264_codec_nominal_us(const struct AVCodecContext *ctx)
+{
+    return 1e6 * ctx->framerate.den / ctx->framerate.num;
 }

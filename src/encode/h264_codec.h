@@ -43,5 +43,11 @@ struct h264_codec_setup {
 int h264_codec_open(struct AVCodecContext **out, const struct h264_codec_setup *setup,
                     struct err *err);
 
-/* New rate at the next picture. False: this encoder must be opened anew for it. */
-bool h264_codec_set_bitrate(struct AVCodecContext *ctx, int64_t bitrate);
+/* Can its rate change while it is open? */
+bool h264_codec_is_live(const struct AVCodecContext *ctx);
+/*
+ * New rate at the next picture. An encoder counts pictures, not time: `scale` is the real interval of
+ * pictures over the nominal one, so that `bitrate` is per second of real time.
+ */
+void h264_codec_set_rate(struct AVCodecContext *ctx, int64_t bitrate, double scale);
+double h264_codec_nominal_us(const struct AVCodecContext *ctx); /* interval of pictures */

@@ -12,16 +12,39 @@ struct colour {
     double r, g, b;
 };
 
-/* Slow waves in each channel, and a bright box that moves. */
-static struct colour scene(double x, double y, int t)
+/* The waves of one picture, one value a column, line and diagonal. */
+struct scene {
+    int t;
+    double *r, *g, *b;
+};
+
+static struct scene scene_new(int width, int height, int t)
 {
-    struct colour c = { 128 + 100 * sin(x / 41 + t / 9.0), 128 + 100 * sin(y / 37 - t / 7.0),
-                        128 + 100 * cos((x + y) / 53) };
-    double left = 20 + 3 * t;
-    if (x >= left && x < left + 48 && y >= 24 && y < 72) {
-        c = (struct colour){ 235, 235, 220 };
+    struct scene s = { .t = t };
+    s.r = malloc((size_t)(2 * width + 2 * height) * sizeof(double));
+    assert(s.r);
+    s.g = s.r + width;
+    s.b = s.g + height;
+    for (int x = 0; x < width; x++) {
+        s.r[x] = 128 + 100 * sin(x / 41.0 + t / 9.0);
     }
-    return c;
+    for (int y = 0; y < height; y++) {
+        s.g[y] = 128 + 100 * sin(y / 37.0 - t / 7.0);
+    }
+    for (int i = 0; i < width + height; i++) {
+        s.b[i] = 128 + 100 * cos(i / 53.0);
+    }
+    return s;
+}
+
+/* Slow waves in each channel, and a bright box that moves. */
+static struct colour scene_at(const struct scene *s, int x, int y)
+{
+    int left = 20 + 3 * s->t;
+    if (x >= left && x < left + 48 && y >= 24 && y < 72) {
+        return (struct colour){ 235, 235, 220 };
+    }
+    return (struct colour){ s->r[x], s->g[y], s->b[x + y] };
 }
 
 static uint8_t to_byte(double v)
@@ -46,7 +69,8 @@ static void to_yuv(const struct format *f, struct colour c, double yuv[3])
 }
 
 /* Component `i` at a block of w x h pixels: the mean. */
-static uint8_t sample(const struct format *f, int i, int x, int y, int w, int h, int t)
+static uint8_t sample(const struct scene *s, const struct format *f, int i, int x, int y, int w,
+                      int h)
 {
     double sum = 0;
     for (int dy = 0; dy < h; dy++) {
@@ -54,7 +78,7 @@ static uint8_t sample(const struct format *f, int i, int x, int y, int w, int h,
             double yuv[3];
             int px = x + dx < f->width ? x + dx : f->width - 1;
             int py = y + dy < f->height ? y + dy : f->height - 1;
-            to_yuv(f, scene(px, py, t), yuv);
+            to_yuv(f, scene_at(s, px, py), yuv);
             sum += yuv[i];
         }
     }
@@ -66,41 +90,42 @@ static uint8_t *line(struct frame *f, int plane, int y)
     return f->buffer + (f->plane[plane] - f->data) + (ptrdiff_t)y * f->stride[plane];
 }
 
-static void draw_luma(struct frame *f, int first, int step, int t)
+static void draw_luma(struct frame *f, int first, int step, const struct scene *s)
 {
     for (int y = 0; y < f->format.height; y++) {
         for (int x = 0; x < f->format.width; x++) {
-            line(f, 0, y)[first + x * step] = sample(&f->format, 0, x, y, 1, 1, t);
+            line(f, 0, y)[first + x * step] = sample(s, &f->format, 0, x, y, 1, 1);
         }
     }
 }
 
-static void draw_422(struct frame *f, int u, int v, int t)
+static void draw_422(struct frame *f, int u, int v, const struct scene *s)
 {
     for (int y = 0; y < f->format.height; y++) {
         for (int x = 0; x < f->format.width; x += 2) {
-            line(f, 0, y)[x * 2 + u] = sample(&f->format, 1, x, y, 2, 1, t);
-            line(f, 0, y)[x * 2 + v] = sample(&f->format, 2, x, y, 2, 1, t);
+            line(f, 0, y)[x * 2 + u] = sample(s, &f->format, 1, x, y, 2, 1);
+            line(f, 0, y)[x * 2 + v] = sample(s, &f->format, 2, x, y, 2, 1);
         }
     }
 }
 
 /* Chroma at half size, `step` bytes apart in the planes of U and V. */
-static void draw_420(struct frame *f, int u_plane, int v_plane, int v_first, int step, int t)
+static void draw_420(struct frame *f, int u_plane, int v_plane, int v_first, int step,
+                     const struct scene *s)
 {
     for (int y = 0; y < f->format.height; y += 2) {
         for (int x = 0; x < f->format.width; x += 2) {
-            line(f, u_plane, y / 2)[x / 2 * step] = sample(&f->format, 1, x, y, 2, 2, t);
-            line(f, v_plane, y / 2)[v_first + x / 2 * step] = sample(&f->format, 2, x, y, 2, 2, t);
+            line(f, u_plane, y / 2)[x / 2 * step] = sample(s, &f->format, 1, x, y, 2, 2);
+            line(f, v_plane, y / 2)[v_first + x / 2 * step] = sample(s, &f->format, 2, x, y, 2, 2);
         }
     }
 }
 
-static void draw_rgb(struct frame *f, int t)
+static void draw_rgb(struct frame *f, const struct scene *s)
 {
     for (int y = 0; y < f->format.height; y++) {
         for (int x = 0; x < f->format.width; x++) {
-            struct colour c = scene(x, y, t);
+            struct colour c = scene_at(s, x, y);
             uint8_t *p = line(f, 0, y) + (ptrdiff_t)x * 3;
             p[0] = to_byte(c.r);
             p[1] = to_byte(c.g);
@@ -111,30 +136,32 @@ static void draw_rgb(struct frame *f, int t)
 
 static void draw(struct frame *f, int t)
 {
+    struct scene s = scene_new(f->format.width, f->format.height, t);
     switch (f->format.id) {
     case FORMAT_YUYV:
-        draw_luma(f, 0, 2, t);
-        draw_422(f, 1, 3, t);
+        draw_luma(f, 0, 2, &s);
+        draw_422(f, 1, 3, &s);
         break;
     case FORMAT_UYVY:
-        draw_luma(f, 1, 2, t);
-        draw_422(f, 0, 2, t);
+        draw_luma(f, 1, 2, &s);
+        draw_422(f, 0, 2, &s);
         break;
     case FORMAT_NV12:
-        draw_luma(f, 0, 1, t);
-        draw_420(f, 1, 1, 1, 2, t);
+        draw_luma(f, 0, 1, &s);
+        draw_420(f, 1, 1, 1, 2, &s);
         break;
     case FORMAT_YU12:
-        draw_luma(f, 0, 1, t);
-        draw_420(f, 1, 2, 0, 1, t);
+        draw_luma(f, 0, 1, &s);
+        draw_420(f, 1, 2, 0, 1, &s);
         break;
     case FORMAT_GREY:
-        draw_luma(f, 0, 1, t);
+        draw_luma(f, 0, 1, &s);
         break;
     default:
-        draw_rgb(f, t);
+        draw_rgb(f, &s);
         break;
     }
+    free(s.r);
 }
 
 static void release(struct frame *f)
