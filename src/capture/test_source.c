@@ -6,18 +6,15 @@
  */
 #include <errno.h>
 #include <libyuv.h>
-#include <poll.h>
 #include <stdlib.h>
-#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "capture/source.h"
 #include "pcs/clock.h"
 #include "pcs/frame.h"
 #include "pcs/log.h"
+#include "pace.h"
 #include "pcs/pool.h"
-#include "pcs/stop.h"
-#include "pcs/thread.h"
 #include "test_picture.h"
 
 struct source {
@@ -98,9 +95,9 @@ static int make_parts(struct source *s)
 {
     struct format i420 = s->format;
     i420.id = FORMAT_YU12;
-    s->timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    s->timer = pace_timer();
     if (s->timer < 0) {
-        return -errno;
+        return s->timer;
     }
     s->frame_size = layout_size(&s->format);
     s->picture = test_picture_new(s->format.width, s->format.height);
@@ -141,33 +138,16 @@ static int64_t due_us(const struct source *s, int64_t tick)
     return s->start_us + tick * CLOCK_S * s->format.fps_den / s->format.fps_num;
 }
 
-/* poll(2) counts in milliseconds; a timer keeps the beat to the microsecond. */
-static int wait_until(struct source *s, int64_t at_us)
-{
-    const struct itimerspec when = { .it_value = { .tv_sec = at_us / CLOCK_S,
-                                                   .tv_nsec = at_us % CLOCK_S * 1000 } };
-    if (timerfd_settime(s->timer, TFD_TIMER_ABSTIME, &when, NULL) < 0) {
-        return -errno;
-    }
-    thread_idle();
-    int code = stop_poll(s->stop, s->timer, POLLIN, -1);
-    thread_busy();
-    return code < 0 ? code : 0;
-}
-
 /* The tick to make now: the next one, or the newest when we are late. */
 static int wait_for_tick(struct source *s, unsigned *lost)
 {
     int64_t now_us = clock_now_us();
-    if (now_us < due_us(s, s->tick)) {
-        return wait_until(s, due_us(s, s->tick));
-    }
     int64_t newest = (now_us - s->start_us) * s->format.fps_num / (CLOCK_S * s->format.fps_den);
     if (newest > s->tick) {
         *lost += (unsigned)(newest - s->tick);
         s->tick = newest;
     }
-    return stop_requested(s->stop) ? -ECANCELED : 0;
+    return pace_wait(s->timer, s->stop, due_us(s, s->tick));
 }
 
 static struct test_planes canvas_planes(const struct source *s, const struct frame *frame)
