@@ -24,6 +24,7 @@
 
 #define OPEN_US     (10 * CLOCK_S) /* the longest that connecting and probing may take */
 #define SILENCE_US  (5 * CLOCK_S)  /* a live stream that says nothing for so long is broken */
+#define SERVER_US   (30 * CLOCK_S) /* … a server that keeps us waiting for a file */
 #define DEFAULT_FPS 25
 
 struct input_config {
