@@ -33,6 +33,7 @@ struct mp4 {
     uint32_t nominal; /* ticks a frame lasts when nobody knows better */
 
     int fd; /* -1 before the first flush */
+    bool locked;
     char *path;
     uint64_t end; /* of the last fragment that is on disk */
     uint32_t sequence;
@@ -56,11 +57,20 @@ static uint32_t nominal_ticks(const struct format *f)
     return MOOF_TIMESCALE / 30;
 }
 
-struct mp4 *mp4_new(const struct frame *key, const struct params *params)
+static int prepare(struct mp4 *m, const struct frame *key)
+{
+    m->fragment = fragment_new();
+    if (!m->fragment || disk_batch_new(&m->batch) < 0) {
+        return -ENOMEM;
+    }
+    return mp4_header_make(key, &m->params, &m->header, &m->header_size);
+}
+
+int mp4_new(struct mp4 **out, const struct frame *key, const struct params *params)
 {
     struct mp4 *m = calloc(1, sizeof *m);
     if (!m) {
-        return NULL;
+        return -ENOMEM;
     }
     m->fd = -1;
     m->format = key->format;
@@ -70,13 +80,13 @@ struct mp4 *mp4_new(const struct frame *key, const struct params *params)
     m->last_dts = -1;
     m->nominal = nominal_ticks(&key->format);
     m->limit = INT64_MAX;
-    m->fragment = fragment_new();
-    if (!m->fragment || disk_batch_new(&m->batch) < 0 ||
-        mp4_header_make(key, params, &m->header, &m->header_size) < 0) {
+    int ret = prepare(m, key);
+    if (ret < 0) {
         mp4_free(m);
-        return NULL;
+        return ret;
     }
-    return m;
+    *out = m;
+    return 0;
 }
 
 void mp4_free(struct mp4 *m)
@@ -132,8 +142,14 @@ static int make_file(struct mp4 *m, const struct naming *naming, struct err *err
     }
     m->fd = fd;
     m->limit = disk_largest_file(fd);
-    (void)disk_lock(fd); /* where locks are unknown, recovery cannot take one either */
     return 0;
+}
+
+/* A recovery that is just looking at the new file may hold it for a moment: the next flush tries
+ * again. Where there are no locks, recovery cannot take one either. */
+static void lock_file(struct mp4 *m)
+{
+    m->locked = m->locked || disk_lock(m->fd) == 0;
 }
 
 static int write_fragment(struct mp4 *m)
@@ -168,6 +184,7 @@ int mp4_flush(struct mp4 *m, const struct naming *naming, struct err *err)
     if (ret < 0) {
         return ret;
     }
+    lock_file(m);
     ret = write_and_sync(m);
     if (ret < 0) {
         /* Should this fail too, the next try writes over the torn end, and recovery cuts it off. */

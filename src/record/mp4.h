@@ -18,8 +18,9 @@ struct mp4;
 struct naming;
 struct params;
 
-/* For a stream that begins with this key frame; it is not added yet. NULL: no memory. */
-struct mp4 *mp4_new(const struct frame *key, const struct params *params);
+/* For a stream that begins with this key frame; it is not added yet. 0, -ENOMEM, or -EINVAL when no
+ * file can be made of it. */
+int mp4_new(struct mp4 **out, const struct frame *key, const struct params *params);
 /* Drops what was not flushed. */
 void mp4_free(struct mp4 *m);
 

@@ -92,9 +92,9 @@ static bool must_cut(const struct recording *r, const struct frame *key,
 
 static int begin_file(struct recording *r, const struct frame *key, const struct params *params)
 {
-    r->file = mp4_new(key, params);
-    if (!r->file) {
-        return -ENOMEM;
+    int ret = mp4_new(&r->file, key, params);
+    if (ret < 0) {
+        return ret;
     }
     r->gop_start = mp4_size(r->file);
     r->failures = 0;

@@ -75,8 +75,8 @@ static struct mp4 *begin(const struct frame *key)
 {
     struct params params;
     assert_int_equal(params_collect(key, &params), 0);
-    struct mp4 *m = mp4_new(key, &params);
-    assert_non_null(m);
+    struct mp4 *m = NULL;
+    assert_int_equal(mp4_new(&m, key, &params), 0);
     return m;
 }
 
@@ -261,6 +261,16 @@ static void frames_without_pictures_are_refused(void **state)
     mp4_free(m);
 }
 
+static void a_picture_without_size_makes_no_file(void **state)
+{
+    struct fixture *f = *state;
+    struct mp4 *m = NULL;
+    struct params none = { .size = 0 };
+    make_frames(f, &(struct clip_options){ .jpeg = true, .frames = 1 }, 1);
+    f->frame[0]->format.width = 0;
+    assert_int_equal(mp4_new(&m, f->frame[0], &none), -EINVAL);
+}
+
 static void a_moved_file_is_left_alone(void **state)
 {
     struct fixture *f = *state;
@@ -379,6 +389,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(nothing_written_leaves_no_file, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_full_fragment_says_so, set_up, tear_down),
         cmocka_unit_test_setup_teardown(frames_without_pictures_are_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_picture_without_size_makes_no_file, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_moved_file_is_left_alone, set_up, tear_down),
         cmocka_unit_test_setup_teardown(cancelling_leaves_it_fragmented, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_wrong_count_replaces_nothing, set_up, tear_down),

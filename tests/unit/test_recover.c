@@ -85,7 +85,8 @@ static struct mp4 *record(struct fixture *f, int count, int per_flush)
     struct params params;
     struct naming naming = { f->path, "cam", 1 };
     assert_int_equal(params_collect(f->frame[0], &params), 0);
-    struct mp4 *m = mp4_new(f->frame[0], &params);
+    struct mp4 *m = NULL;
+    assert_int_equal(mp4_new(&m, f->frame[0], &params), 0);
     for (int i = 0; i < count; i++) {
         assert_int_equal(mp4_add(m, f->frame[i]), 0);
         if (i % per_flush == per_flush - 1) {
