@@ -3,15 +3,15 @@
 #
 # Paths are settled when installing, because only then the prefix is known (cmake --install --prefix).
 include_guard(GLOBAL)
-get_filename_component(PCS_PACKAGING "${CMAKE_CURRENT_LIST_DIR}" ABSOLUTE)
 
 function(pcs_install_service program config)
+  set(packaging "${CMAKE_CURRENT_FUNCTION_LIST_DIR}")
   install(CODE "
     set(PROGRAM ${program})
-    set(CONFIG \"${PCS_PACKAGING}/../examples/config/${config}\")
-    set(PACKAGING \"${PCS_PACKAGING}\")
+    set(CONFIG \"${packaging}/../examples/config/${config}\")
+    set(PACKAGING \"${packaging}\")
     set(BUILD \"${CMAKE_CURRENT_BINARY_DIR}\")
     set(BIN \"${CMAKE_INSTALL_BINDIR}\")
     set(SYSCONF \"${CMAKE_INSTALL_SYSCONFDIR}\")
-    include(\"${PCS_PACKAGING}/install-service.cmake\")")
+    include(\"${packaging}/install-service.cmake\")")
 endfunction()
