@@ -10,10 +10,24 @@
 #include "pcs/service.h"
 #include "pipeline.h"
 
-static const char *state_name(enum capture_state state)
+/* "live 1280x720 YUYV @ 30", or why there is nothing. */
+static void describe_source(const struct capture_stats *c, char *out, size_t size)
 {
-    static const char *const names[] = { "opening", "live", "no camera", "ended" };
-    return names[state];
+    char format[64];
+    switch (c->state) {
+    case CAPTURE_LIVE:
+        (void)snprintf(out, size, "live %s", format_describe(&c->format, format, sizeof format));
+        return;
+    case CAPTURE_FAILED:
+        (void)snprintf(out, size, "no picture (%s)", c->why);
+        return;
+    case CAPTURE_OPENING:
+        (void)snprintf(out, size, "opening the source");
+        return;
+    case CAPTURE_ENDED:
+        (void)snprintf(out, size, "the source has ended");
+        return;
+    }
 }
 
 void report_health(struct report_health *h, struct pipeline *pipeline, struct service *service,
@@ -23,11 +37,11 @@ void report_health(struct report_health *h, struct pipeline *pipeline, struct se
     pipeline_get_totals(pipeline, &t);
     double seconds = (double)(now_us - h->since_us) / (double)CLOCK_S;
     double fps = seconds > 0 ? (double)(t.encoded - h->encoded) / seconds : 0;
-    char format[64], line[200], outputs[300] = "";
-    format_describe(&t.capture.format, format, sizeof format);
-    (void)snprintf(line, sizeof line, "%s %s: %.1f fps; captured %llu, encoded %llu, dropped %llu",
-                   state_name(t.capture.state), format, fps, (unsigned long long)t.captured,
-                   (unsigned long long)t.encoded, (unsigned long long)t.dropped);
+    char picture[420], line[600], outputs[300] = "";
+    describe_source(&t.capture, picture, sizeof picture);
+    (void)snprintf(line, sizeof line, "%s: %.1f fps; captured %llu, encoded %llu, dropped %llu",
+                   picture, fps, (unsigned long long)t.captured, (unsigned long long)t.encoded,
+                   (unsigned long long)t.dropped);
     struct sink_totals s;
     const char *kind;
     uint64_t bytes = 0;

@@ -89,7 +89,7 @@ struct sink {
     struct backoff backoff;
     int64_t retry_us; /* when to try next */
     bool ended;       /* the hub has ended and the queue is empty */
-    struct log_limit limit;
+    struct log_limit full_limit, reach_limit, ended_limit;
     struct histogram latency;
 
     pthread_mutex_t lock; /* guards totals and resent: a copy of the thread's numbers */
@@ -132,18 +132,22 @@ static void publish_totals(struct sink *s)
 static void take_frames(struct sink *s)
 {
     bool closed = queue_closed(s->queue); /* asked first: what came before it is still taken */
+    uint64_t skipped = replay_skipped(&s->replay);
     const struct frame *frame;
     while ((frame = queue_take(s->queue)) != NULL) {
         s->format = frame->format;
         if (!replay_add(&s->replay, frame)) {
             hub_request_key(s->env->hub);
-            log_limited(&s->limit, LOG_PERIOD_US, LOG_WARN,
-                        "the buffer of %lld MB is full: frames are dropped",
-                        (long long)(s->config.buffer >> 20));
         }
         frame_unref(frame);
     }
     s->ended = closed;
+    if (replay_skipped(&s->replay) > skipped) {
+        log_limited(&s->full_limit, LOG_PERIOD_US, LOG_WARN,
+                    "the buffer of %lld MB is full: the oldest frames are dropped, %llu so far",
+                    (long long)(s->config.buffer >> 20),
+                    (unsigned long long)replay_skipped(&s->replay));
+    }
 }
 
 static void fill_hello(const struct sink *s, struct wire_hello *hello)
@@ -172,8 +176,8 @@ static void connect_link(struct sink *s)
     int code = sock_connect(s->host, (int)s->config.port, s->stop, CONNECT_US, &fd, s->peer, &err);
     thread_busy();
     if (code < 0) {
-        log_limited(&s->limit, LOG_PERIOD_US, LOG_WARN, "cannot reach %s, trying on: %s", s->host,
-                    err.text);
+        log_limited(&s->reach_limit, LOG_PERIOD_US, LOG_WARN, "cannot reach %s, trying on: %s",
+                    s->host, err.text);
         retry_later(s);
         return;
     }
@@ -192,7 +196,7 @@ static void connect_link(struct sink *s)
 
 static void drop_link(struct sink *s)
 {
-    log_limited(&s->limit, LOG_PERIOD_US, LOG_WARN, "connection to %s ended: %s", s->peer,
+    log_limited(&s->ended_limit, LOG_PERIOD_US, LOG_WARN, "connection to %s ended: %s", s->peer,
                 s->link.error.text);
     if (s->link.welcomed) {
         backoff_reset(&s->backoff);

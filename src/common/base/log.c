@@ -44,8 +44,10 @@ bool log_enabled(enum log_level level)
 static size_t put_prefix(char *line, size_t size, enum log_level level)
 {
     static const int priority[] = { 3, 4, 6, 7, 7 }; /* syslog(3) */
-    char thread[16] = "?";
-    (void)pthread_getname_np(pthread_self(), thread, sizeof thread); /* "?" will do */
+    char thread[16] = "main"; /* whose own name is the program's, for ps(1) */
+    if (gettid() != getpid()) {
+        (void)pthread_getname_np(pthread_self(), thread, sizeof thread); /* "main" will do */
+    }
     int n;
     if (to_journal) {
         n = snprintf(line, size, "<%d>%s: ", priority[level], thread);
