@@ -7,8 +7,9 @@
 --   wireshark -X lua_script:docs/pcsw.lua capture.pcapng
 --
 -- To have it always, copy it to the folder that Wireshark shows under Help > About > Folders as
--- "Personal Lua Plugins". Connections to other ports are recognised by their first message; for a
--- capture that begins later, set the preference pcsw.ports or use "Decode As".
+-- "Personal Lua Plugins". Run as root, newer ones ignore scripts. Connections to other ports are
+-- recognised by their first message, unless another dissector claims the port; then, and for a capture
+-- that begins later, set the preference pcsw.ports or use "Decode As".
 
 local pcsw = Proto("pcsw", "Camera stream (PCSW)")
 
