@@ -125,6 +125,7 @@ static int scan_fragment(const struct box_source *source, uint8_t *buf, struct b
     out->good_end += (uint64_t)head + info.bytes;
     out->fragments++;
     out->samples += info.samples;
+    out->last_duration = info.last_duration;
     return 1;
 }
 

@@ -24,6 +24,7 @@ struct box_scan {
     uint64_t header_end;         /* behind moov: where the first fragment begins */
     uint64_t good_end;           /* behind the last whole moof + mdat */
     uint64_t fragments, samples; /* whole ones */
+    uint32_t last_duration;      /* of the last sample */
     uint64_t last_start;         /* of the last whole fragment */
     uint64_t last_data;          /* … of its samples */
 };

@@ -111,7 +111,7 @@ int moof_parse(const uint8_t *data, size_t size, struct moof_info *out)
         return -EBADMSG;
     }
     for (unsigned i = 0; i < info.samples; i++) {
-        (void)read_be32(&r); /* its duration: any */
+        info.last_duration = read_be32(&r);
         info.bytes += read_be32(&r);
         (void)read_be64(&r); /* its flags and offset: any */
     }

@@ -34,7 +34,8 @@ size_t moof_put(uint8_t *out, size_t capacity, uint32_t sequence, uint64_t dts,
 struct moof_info {
     uint32_t sequence;
     unsigned samples;
-    uint64_t dts, bytes; /* of the first sample; of all samples */
+    uint64_t dts, bytes;    /* of the first sample; of all samples */
+    uint32_t last_duration; /* of the last sample */
 };
 /* A whole moof box, from its size on. 0 or -EBADMSG when it is not one of ours. */
 int moof_parse(const uint8_t *data, size_t size, struct moof_info *out);

@@ -240,7 +240,9 @@ int64_t mp4_gap_us(const struct mp4 *m, const struct frame *frame)
 
 void mp4_close(struct mp4 *m, struct mp4_closed *out)
 {
-    *out = (struct mp4_closed){ .path = m->path, .fd = m->fd, .samples = m->samples };
+    *out = (struct mp4_closed){
+        .path = m->path, .fd = m->fd, .samples = m->samples, .last_duration = m->nominal
+    };
     m->path = NULL;
     m->fd = -1;
     mp4_free(m);

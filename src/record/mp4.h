@@ -49,9 +49,10 @@ int64_t mp4_gap_us(const struct mp4 *m, const struct frame *frame); /* since its
 
 /* A recording that grows no more: what plain_make wants. */
 struct mp4_closed {
-    char *path;       /* heap */
-    int fd;           /* still locked */
-    uint64_t samples; /* in it */
+    char *path;             /* heap */
+    int fd;                 /* still locked */
+    uint64_t samples;       /* in it */
+    uint32_t last_duration; /* of the last one, ticks: no later one tells */
 };
 /* Ends a recording that is flushed and has a file; frees `m`. */
 void mp4_close(struct mp4 *m, struct mp4_closed *out);

@@ -225,6 +225,9 @@ static int copy_packet(struct copy *c, AVPacket *packet)
     av_packet_rescale_ts(packet, c->in.ctx->streams[0]->time_base,
                          c->out.ctx->streams[0]->time_base);
     packet->pos = -1;
+    if (c->samples + 1 == c->file->samples) {
+        packet->duration = c->file->last_duration;
+    }
     ret = av_write_frame(c->out.ctx, packet);
     av_packet_unref(packet);
     c->samples++;

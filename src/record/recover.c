@@ -96,7 +96,9 @@ static int mend(int fd, const char *path, uint64_t size, struct stop *stop)
     if (ret < 0) {
         return ret;
     }
-    struct mp4_closed file = { .path = (char *)path, .fd = fd, .samples = scan.samples };
+    struct mp4_closed file = {
+        .path = (char *)path, .fd = fd, .samples = scan.samples, .last_duration = scan.last_duration
+    };
     ret = plain_make(&file, stop_asked, &candidate);
     return ret < 0 ? ret : 1;
 }

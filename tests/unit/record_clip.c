@@ -293,6 +293,7 @@ void readback_open(struct readback *r, const char *path)
     r->color_range = (int)ctx->streams[0]->codecpar->color_range;
     r->color_space = (int)ctx->streams[0]->codecpar->color_space;
     read_samples(r, ctx);
+    r->duration = ctx->streams[0]->duration;
     avformat_close_input(&ctx);
 }
 

@@ -44,6 +44,7 @@ struct readback {
     int count;
     struct sample *sample;
     int width, height;
+    int64_t duration;             /* ticks */
     int color_range, color_space; /* libavutil's */
     bool fragmented, has_mark;
     bool index_first; /* moov before mdat */

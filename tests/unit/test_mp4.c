@@ -115,6 +115,9 @@ static void expect_file(struct fixture *f, bool fragmented)
     assert_int_equal(r.height, f->frame[0]->format.height);
     assert_int_equal(r.count, f->count);
     assert_int_equal(r.sample[0].dts, 0);
+    if (r.sample[0].pts == 0) { /* else it counts from the first presented to the last */
+        assert_int_equal(r.duration, r.sample[r.count - 1].dts + 3000); /* at 30 fps */
+    }
     expect_frames(&r, 0, f->frame, f->count);
     readback_close(&r);
 }
