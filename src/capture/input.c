@@ -263,7 +263,9 @@ static int open_decoder(struct source *s, struct err *err)
 static void set_rate(struct source *s)
 {
     AVRational rate = av_guess_frame_rate(s->demux, s->stream, NULL);
-    s->timed = !(s->demux->iformat->flags & AVFMT_NOTIMESTAMPS);
+    /* Of a bare H.264 file libavformat makes stamps up, but does not claim to know its start. */
+    s->timed = !(s->demux->iformat->flags & AVFMT_NOTIMESTAMPS) &&
+               s->stream->start_time != AV_NOPTS_VALUE;
     if (!s->timed && s->wish.fps > 0) {
         rate = (AVRational){ s->wish.fps, 1 };
     }
@@ -344,9 +346,10 @@ static int64_t to_us(const struct source *s, int64_t time)
 static int rewind_input(struct source *s)
 {
     int64_t start = s->demux->start_time == AV_NOPTS_VALUE ? 0 : s->demux->start_time;
-    /* Bare streams have no index to seek by, but their beginning is where the file's is. */
-    int code = s->timed ? avformat_seek_file(s->demux, -1, INT64_MIN, start, start, 0)
-                        : av_seek_frame(s->demux, -1, 0, AVSEEK_FLAG_BYTE);
+    /* Bare and MPEG streams have no index to seek by, but begin where their file does. */
+    bool by_byte = !s->timed || s->demux->iformat->flags & AVFMT_TS_DISCONT;
+    int code = by_byte ? av_seek_frame(s->demux, -1, 0, AVSEEK_FLAG_BYTE)
+                       : avformat_seek_file(s->demux, -1, INT64_MIN, start, start, 0);
     if (code < 0) {
         return code;
     }

@@ -183,17 +183,16 @@ static bool use_up(unsigned *count)
     return true;
 }
 
+/* One kind of damage a frame. */
 static void spoil(struct fake *f, struct v4l2_buffer *said)
 {
-    if (use_up(format_info(f->format.id)->compressed ? &f->corrupt : &f->cut)) {
-        said->bytesused /= 2;
-    }
-    if (use_up(&f->empty)) {
-        said->bytesused = 0;
-    }
     if (use_up(&f->error)) {
         said->flags |= V4L2_BUF_FLAG_ERROR;
         said->bytesused = 0;
+    } else if (use_up(&f->empty)) {
+        said->bytesused = 0;
+    } else if (use_up(format_info(f->format.id)->compressed ? &f->corrupt : &f->cut)) {
+        said->bytesused /= 2;
     }
 }
 
