@@ -203,7 +203,7 @@ local function size_field(c, f, tree)
 end
 
 local function format_fields(c)
-  local n = math.min(20, c:left())
+  local n = math.min(16, c:left())
   local tree = n > 0 and c.tree:add(field.format, c.tvb:range(c.pos, n)) or c.tree
   local range, item = c:add(field.codec, 1, tree)
   known(range, item, codecs)

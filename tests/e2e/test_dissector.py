@@ -292,3 +292,48 @@ def test_noise_does_no_harm(tmp_path):
         pcap = tmp_path / "noise.pcap"
         write_pcap(pcap, [(SENDER, payload) for payload in payloads])
         assert "Lua Error" not in tshark(pcap, *args, "-V")
+
+
+def test_the_documents_example_is_golden():
+    example = (ROOT / "docs" / "protocol.md").read_text().split("```hex\n")[1].split("```")[0]
+    assert example == (DATA / "frame.hex").read_text()
+
+
+def field_offsets(name):
+    """Where each field of a golden message begins, by the last part of its name."""
+    at, offsets = 0, {}
+    for line in (DATA / f"{name}.hex").read_text().splitlines():
+        data, _, comment = line.partition("#")
+        if data[:1] in (SENDER, RECEIVER) or not data.strip():
+            continue
+        for field in re.findall(r"pcsw\.(?:\w+\.)?(\w+) = ", comment):
+            offsets.setdefault(field, at)
+        at += len(bytes.fromhex(data))
+    text = offsets.get("text_length")  # the tables name a text where its length stands
+    return {**offsets, "name": text, "text": text, "format": offsets.get("codec")}
+
+
+@pytest.mark.parametrize("name", ["hello", "welcome", "frame", "format", "bye", "ack", "replay", "error"])
+def test_the_documents_tables_fit_the_golden_bytes(name):
+    text = (ROOT / "docs" / "protocol.md").read_text()
+    raw, offsets = load(DATA / f"{name}.hex")[0].bytes, field_offsets(name)
+    section = re.split(rf"### 4\.\d+ {name.upper()} ", text)[1].split("###")[0]
+    rows = re.findall(r"^\| (\d+) \| ([^|]+) \| (\w+) \| ([^|]*) \|", section, re.M)
+    assert len(rows) >= 3
+    for offset, _, field, meaning in rows:
+        assert offsets[field] == int(offset), field
+        if field == "length" and meaning.isdigit():
+            assert len(raw) - 4 == int(meaning)
+    ends = [int(offset) + int(size) for offset, size, _, _ in rows if size.isdigit()]
+    total = re.search(rf"^\| {raw[4]} \| {name.upper()} .* \| (\d+)(?: … (\d+))? \|$", text, re.M)
+    least, most = int(total[1]), int(total[2] or total[1])
+    assert least <= len(raw) <= most
+    texts = len(re.findall(r"\| 1 \+ [nm] \|", section))
+    assert least == max(ends) + texts + (1 if name == "frame" else 0)
+
+
+@pytest.mark.parametrize("name", ["ping", "pong", "key"])
+def test_the_documents_totals_are_right(name):
+    text = (ROOT / "docs" / "protocol.md").read_text()
+    raw = load(DATA / f"{name}.hex")[0].bytes
+    assert re.search(rf"^\| {raw[4]} \| {name.upper()} .* \| {len(raw)} \|$", text, re.M)
