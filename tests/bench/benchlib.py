@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: MIT
+"""What the benchmarks of the pair share: both programs and their rival as processes, what these cost,
+the clips that all of them carry, and how a figure is printed.
+
+A benchmark runs ours and the rival in turn, several times, and compares medians of one run: machines
+differ and are busy, so only a ratio means anything.
+"""
+import contextlib
+import os
+import pathlib
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(os.environ.get("PCS_BUILD", ROOT / "build/release")).resolve()
+os.environ.setdefault("PCS_SENDER", str(BUILD / "pi-camera-streamer"))
+os.environ.setdefault("PCS_RECEIVER", str(BUILD / "video-receiver"))
+os.environ.setdefault("PCS_FAKE", str(BUILD / "v4l2fake.so"))
+sys.path.insert(0, str(ROOT / "tests/e2e"))
+import pcs  # noqa: E402  (the programs as the end-to-end tests run them)
+
+FPS = 30
+BITRATE = 4_000_000
+SIZE = (1920, 1080)
+NODE = "/dev/video-fake"
+FFMPEG = ["ffmpeg", "-nostdin", "-nostats", "-loglevel", "error"]
+
+
+# ---- what is printed ----
+
+def show(what, ours, rival_name, rival, unit, goal=None, digits=3):
+    """One comparison: ours, the rival or floor, and the ratio with its goal (at most)."""
+    ratio = ours / rival if rival else float("inf")
+    line = f"  {what:<46} ours {ours:.{digits}f}  {rival_name} {rival:.{digits}f} {unit}  ratio {ratio:.2f}"
+    if goal is not None:
+        line += f"  goal <= {goal:.2f}  {'ok' if ratio <= goal else 'MISSED'}"
+    print(line, flush=True)
+
+
+def show_limit(what, ours, unit, goal, digits=3):
+    """One figure that has a limit of its own; the ratio is to that limit."""
+    ratio = ours / goal if goal else (0 if ours == 0 else float("inf"))
+    print(f"  {what:<46} ours {ours:.{digits}f} {unit}  goal <= {goal:g}  ratio {ratio:.2f}"
+          f"  {'ok' if ours <= goal else 'MISSED'}", flush=True)
+
+
+def note(text):
+    print(f"  {text}", flush=True)
+
+
+def machine():
+    model = re.search(r"model name\s*:\s*(.*)", pathlib.Path("/proc/cpuinfo").read_text())
+    u = os.uname()
+    return (f"{model.group(1) if model else u.machine}, {os.cpu_count()} cores, "
+            f"{u.sysname} {u.release}, load {os.getloadavg()[0]:.2f}")
+
+
+def begin(name, about):
+    print(f"{name}: {about}\n  on {machine()}", flush=True)
+
+
+def median(values):
+    return statistics.median(values)
+
+
+# ---- what a process costs ----
+
+def cpu_s(pid):
+    """CPU time of all its threads, also ended ones, in seconds; the kernel counts nanoseconds."""
+    return time.clock_gettime((~pid << 3) | 2)  # CPUCLOCK_SCHED of a process, clock_getcpuclockid(3)
+
+
+def memory_kb(pid):
+    """Anonymous: what it alone has allocated. RSS: with the libraries' pages, mostly shared."""
+    text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return {k: int(re.search(rf"^{k}:\s+(\d+)", text, re.M).group(1)) for k in ("Anonymous", "Rss")}
+
+
+class Cost:
+    """CPU of some processes over a time in which they are in steady state."""
+
+    def __init__(self, programs, seconds):
+        pids = [p.pid for p in programs]
+        begin_s, before = time.monotonic(), [cpu_s(pid) for pid in pids]
+        time.sleep(seconds)
+        after, end_s = [cpu_s(pid) for pid in pids], time.monotonic()
+        self.frames = (end_s - begin_s) * FPS
+        self.ms = [1000 * (b - a) / self.frames for a, b in zip(before, after)]
+        self.total_ms = sum(self.ms)
+        self.memory = [memory_kb(pid) for pid in pids]
+
+
+# ---- what they carry ----
+
+def _make(path, *args):
+    if not path.exists():
+        path.parent.mkdir(exist_ok=True)
+        part = path.with_name("part-" + path.name)
+        subprocess.run([*FFMPEG, "-y", *args, str(part)], check=True)
+        part.rename(path)
+    return path
+
+
+def clip(kind="h264", seconds=12):
+    """A noisy moving picture as a camera would send it: 1080p30, 4 Mbit/s, one slice a picture, a key
+    frame each two seconds. `kind`: h264 (Annex B), ts, mp4, or mjpg (some JPEGs of 720p)."""
+    here = BUILD / "bench-clips"
+    if kind == "mjpg":
+        return _make(here / "720p.mjpg", "-f", "lavfi", "-i", "testsrc2=s=1280x720:r=30:d=2", "-vf",
+                     "noise=alls=8:allf=t,format=yuvj422p", "-c:v", "mjpeg", "-q:v", "5", "-f", "mjpeg")
+    width, height = SIZE
+    h264 = _make(here / "1080p.h264", "-f", "lavfi", "-i",
+                 f"testsrc2=s={width}x{height}:r={FPS}:d={seconds}", "-vf", "noise=alls=4:allf=t,format=yuv420p",
+                 "-c:v", "libx264", "-preset", "superfast", "-tune", "zerolatency", "-b:v", str(BITRATE),
+                 "-maxrate", str(BITRATE), "-bufsize", str(BITRATE // 2), "-x264-params",
+                 f"sliced-threads=0:nal-hrd=cbr:repeat-headers=1:keyint={2 * FPS}:scenecut=0", "-f", "h264")
+    if kind == "h264":
+        return h264
+    muxer = {"ts": "mpegts", "mp4": "mp4"}[kind]
+    return _make(here / f"1080p.{kind}", "-r", str(FPS), "-i", str(h264), "-c", "copy", "-f", muxer)
+
+
+def camera(**settings):
+    """Environment of a program that sees the emulated camera."""
+    return pcs.fake_camera(NODE, **settings)
+
+
+# ---- who carries it ----
+
+@contextlib.contextmanager
+def folder():
+    """A place for recordings, on the disk that holds the build."""
+    path = pathlib.Path(tempfile.mkdtemp(prefix="bench-", dir=BUILD))
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _listening(port):
+    want = f":{port:04X}"
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for line in pathlib.Path(table).read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[1].endswith(want) and fields[3] == "0A":
+                return True
+    return False
+
+
+def growing(path, least=100_000):
+    pcs.wait_for(lambda: path.exists() and path.stat().st_size > least, f"{path.name} to grow", 20)
+
+
+def input_args(path):
+    return ["--input", path]
+
+
+def camera_args(width, height, fourcc):
+    return ["--device", NODE, "--width", width, "--height", height, "--fps", FPS, "--format", fourcc]
+
+
+@contextlib.contextmanager
+def our_pair(out, *args, env=None, receiver_env=None):
+    """Our two programs, the receiver first: yields (sender, receiver) once the file grows."""
+    with pcs.receiver(out, env=receiver_env) as r, pcs.sender(r.port, *args, source=None, env=env) as s:
+        growing(out)
+        yield s, r
+
+
+@contextlib.contextmanager
+def ffmpeg_pair(out, source, env=None, codec=("-c", "copy")):
+    """Two ffmpeg processes that do the same: MPEG-TS over TCP, fragmented MP4."""
+    port = pcs.free_port()
+    with pcs.Program(*FFMPEG, "-y", "-analyzeduration", 500000, "-i", f"tcp://127.0.0.1:{port}?listen=1",
+                     "-c", "copy", "-movflags", "+frag_keyframe+empty_moov+default_base_moof", out) as r:
+        pcs.wait_for(lambda: _listening(port), "ffmpeg to listen")
+        with pcs.Program(*FFMPEG, *source, *codec, "-f", "mpegts", f"tcp://127.0.0.1:{port}", env=env) as s:
+            growing(out)
+            yield s, r
