@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: MIT
+"""One allocation fails, at every place in turn: the programs end or go on, and never crash or hang.
+
+PCS_FAULT_STEP=1 tries every allocation; the default takes each of the first and then bigger steps.
+"""
+import os
+import re
+import subprocess
+
+import pytest
+from pcs import RECEIVER, SENDER, Program, free_port, receiver, sender
+
+LIBRARY = os.environ["PCS_FAILMALLOC"]
+STEP = int(os.environ.get("PCS_FAULT_STEP", "0"))
+PLACES = list(range(1, 400, STEP)) if STEP else list(range(1, 50, 3)) + list(range(50, 260, 30))
+CAMERA = ("--width", 160, "--height", 120, "--codec", "mjpeg", "--frames", 5)
+
+
+def failing(at, always):
+    return {"LD_PRELOAD": LIBRARY, "PCS_FAIL_AT": str(at), "PCS_FAIL_ON": "1" if always else "0"}
+
+
+def check(p, at):
+    """It may fail and it may manage; it may not crash, hang or lie about which."""
+    try:
+        p.process.wait(15)
+    except subprocess.TimeoutExpired:
+        p.kill()
+        raise AssertionError(f"allocation {at}: hangs\n{p.log}") from None
+    p.reader.join(5)
+    assert p.process.returncode in (0, 1, 2), f"allocation {at}: status {p.process.returncode}\n{p.log}"
+    return "on purpose" in p.log
+
+
+@pytest.mark.parametrize("always", [False, True])
+def test_sender(tmp_path, always):
+    failed = 0
+    with receiver(tmp_path / "%n-%s.mp4") as r:
+        for at in PLACES:
+            with sender(r.port, *CAMERA, "--duration", "3s", env=failing(at, always)) as s:
+                failed += check(s, at)
+        r.stop(seconds=20)
+    assert failed > 10, "the library did not work"
+
+
+@pytest.mark.parametrize("always", [False, True])
+def test_receiver(tmp_path, always):
+    failed = 0
+    for at in PLACES:
+        port = free_port()
+        with Program(RECEIVER, "--listen-port", port, "--output", tmp_path / f"{at}.mp4", "--duration",
+                     "700ms", env=failing(at, always)) as r, \
+                sender(port, *CAMERA) as s:
+            failed += check(r, at)
+            s.kill()
+    assert failed > 10, "the library did not work"
