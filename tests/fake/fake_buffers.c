@@ -234,14 +234,10 @@ static int64_t tick_us(const struct fake *f, int64_t tick)
     return f->start_us + tick * 1000000 * f->format.fps_den / f->format.fps_num;
 }
 
-/* One frame time. A late sensor thread skips, as the frames of a real one would be gone. */
+/* One frame time. A late sensor thread makes up for it: real hardware would have filled the buffers. */
 static void expose(struct fake *f)
 {
     fake_obey_locked(f);
-    int64_t passed_us = fake_now_us() - f->start_us;
-    int64_t newest = passed_us * f->format.fps_num / (1000000 * (int64_t)f->format.fps_den);
-    f->position += newest > f->tick ? (size_t)(newest - f->tick) : 0;
-    f->tick = newest > f->tick ? newest : f->tick;
     bool silent = f->stalled || f->hung || f->unplugged;
     if (!silent && !use_up(&f->skip) && f->length[QUEUED] > 0) {
         fill_buffer(f, (uint32_t)f->tick, tick_us(f, f->tick));
