@@ -24,11 +24,15 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#define CALLERS    4096 /* places in the code; a power of two */
-#define LEAST      1024 /* bytes of a copy, or of a frame, that count */
-#define PUBLIC     __attribute__((visibility("default")))
+#define CALLERS 4096 /* places in the code; a power of two */
+#define LEAST   1024 /* bytes of a copy, or of a frame, that count */
+#define PUBLIC  __attribute__((visibility("default")))
+#ifdef __clang__
+#define NO_BUILTIN /* -fno-builtin is enough there */
+#else
 #define NO_BUILTIN __attribute__((optimize("no-tree-loop-distribute-patterns")))
-#define CALLER     __builtin_return_address(0)
+#endif
+#define CALLER __builtin_return_address(0)
 
 void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t n, size_t size);
