@@ -101,6 +101,16 @@ static void close_codec(struct encoder *e)
     e->made = 0;
 }
 
+/* Some encoders keep their parameter sets there and out of the stream. */
+static void note_extradata(struct encoder *e)
+{
+    struct h264_unit unit;
+    e->sets = (struct h264_sets){ .sps_size = 0 };
+    if (e->ctx->extradata_size > 0) {
+        h264_unit_read(&e->sets, e->ctx->extradata, (size_t)e->ctx->extradata_size, &unit);
+    }
+}
+
 /* Open the first of the names left that opens. */
 static int open_codec(struct encoder *e, const struct format *in, struct err *err)
 {
@@ -118,6 +128,9 @@ static int open_codec(struct encoder *e, const struct format *in, struct err *er
                                                 .opaque = e };
         e->pace = (struct pace){ .scale = 1 };
         rc = h264_codec_open(&e->ctx, &setup, err);
+        if (rc == 0) {
+            note_extradata(e);
+        }
         if (rc == 0 || e->name_count == 1) {
             return rc;
         }

@@ -197,6 +197,11 @@ static uint8_t *chroma_scratch(const struct jpeg_decoder *d, int plane)
     return d->scratch + line + (size_t)(plane - 1) * LINES_MAX * chroma_stride(d);
 }
 
+static int at_least_one(int n)
+{
+    return n < 1 ? 1 : n;
+}
+
 /* Half of the luma's size from whatever the picture has, for the lines of one MCU row. */
 static void scale_chroma(struct jpeg_decoder *d, int plane, int y)
 {
@@ -204,17 +209,13 @@ static void scale_chroma(struct jpeg_decoder *d, int plane, int y)
     int width = (d->out->format.width + 1) / 2;
     int lines = d->d.max_v_samp_factor * DCTSIZE / 2;
     int room = (d->out->format.height + 1) / 2 - y / 2;
+    lines = room < lines ? room : lines;
     /* Whole ratios, whatever the size: the blocks go beyond the picture's edge. */
-    int from_width = width * 2 * c->h_samp_factor / d->d.max_h_samp_factor;
-    int from_lines = c->v_samp_factor * DCTSIZE;
-    if (room < lines) {
-        from_lines = room * from_lines / lines;
-        lines = room;
-    }
-    bool same_width = from_width == width;
-    ScalePlane(chroma_scratch(d, plane), (int)chroma_stride(d), from_width, from_lines,
-               out_line(d, plane, y / 2), d->out->stride[plane], width, lines,
-               same_width ? kFilterBilinear : kFilterBox);
+    int from_width = at_least_one(width * 2 * c->h_samp_factor / d->d.max_h_samp_factor);
+    int from_lines = at_least_one(lines * 2 * c->v_samp_factor / d->d.max_v_samp_factor);
+    (void)ScalePlane(chroma_scratch(d, plane), (int)chroma_stride(d), from_width, from_lines,
+                     out_line(d, plane, y / 2), d->out->stride[plane], width, lines,
+                     from_width == width ? kFilterBilinear : kFilterBox);
 }
 
 static void decode_lines(struct jpeg_decoder *d, int y, bool direct)
@@ -266,8 +267,7 @@ static bool is_yuv(const struct jpeg_decoder *d)
     return space == JCS_GRAYSCALE ||
            (space == JCS_YCbCr && c[0].h_samp_factor == d->d.max_h_samp_factor &&
             c[0].v_samp_factor == d->d.max_v_samp_factor &&
-            c[1].width_in_blocks == c[2].width_in_blocks &&
-            c[1].v_samp_factor == c[2].v_samp_factor);
+            c[1].h_samp_factor == c[2].h_samp_factor && c[1].v_samp_factor == c[2].v_samp_factor);
 }
 
 static int decode_picture(struct jpeg_decoder *d, const struct frame *in)

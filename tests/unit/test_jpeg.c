@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <libavcodec/avcodec.h>
 #include <turbojpeg.h>
 
 #include "encode/encoder.h"
@@ -242,6 +243,45 @@ static void stripes_decode_to_the_same(void **state)
         frame_unref(whole);
         frame_unref(in);
     }
+}
+
+static AVFrame *decode_by_ffmpeg(const struct frame *jpeg)
+{
+    AVCodecContext *ctx = avcodec_alloc_context3(avcodec_find_decoder(AV_CODEC_ID_MJPEG));
+    AVPacket *packet = av_packet_alloc();
+    AVFrame *out = av_frame_alloc();
+    ctx->thread_count = 1;
+    ctx->err_recognition = AV_EF_EXPLODE; /* it does not forgive damage */
+    assert_int_equal(avcodec_open2(ctx, NULL, NULL), 0);
+    assert_int_equal(av_new_packet(packet, (int)jpeg->size), 0);
+    memcpy(packet->data, jpeg->data, jpeg->size);
+    assert_int_equal(avcodec_send_packet(ctx, packet), 0);
+    assert_int_equal(avcodec_receive_frame(ctx, out), 0);
+    av_packet_free(&packet);
+    avcodec_free_context(&ctx);
+    return out;
+}
+
+/* Not every decoder is libjpeg: FFmpeg's has its own idea of restarts. */
+static void stripes_decode_to_the_same_in_ffmpeg(void **state)
+{
+    (void)state;
+    struct format f = { .id = FORMAT_YUYV, .width = 1920, .height = 1080, .fps_den = 1 };
+    struct frame *in = picture_noise(&f);
+    struct frame *whole = encode_once(in, 80, 1), *striped = encode_once(in, 80, 4);
+    AVFrame *a = decode_by_ffmpeg(whole), *b = decode_by_ffmpeg(striped);
+    for (int i = 0; i < 3; i++) {
+        int width = i ? 960 : 1920, height = i ? 540 : 1080;
+        for (int y = 0; y < height; y++) {
+            assert_memory_equal(a->data[i] + (ptrdiff_t)y * a->linesize[i],
+                                b->data[i] + (ptrdiff_t)y * b->linesize[i], (size_t)width);
+        }
+    }
+    av_frame_free(&a);
+    av_frame_free(&b);
+    frame_unref(whole);
+    frame_unref(striped);
+    frame_unref(in);
 }
 
 static void small_pictures_stay_whole(void **state)
@@ -507,6 +547,7 @@ int main(void)
         cmocka_unit_test(takes_every_pixel_format),
         cmocka_unit_test(range_reaches_both_ends),
         cmocka_unit_test(stripes_decode_to_the_same),
+        cmocka_unit_test(stripes_decode_to_the_same_in_ffmpeg),
         cmocka_unit_test(small_pictures_stay_whole),
         cmocka_unit_test(grows_beyond_its_guess),
         cmocka_unit_test(quality_changes_live),
