@@ -15,7 +15,7 @@
 
 struct queue {
     struct queue_limits limits; /* fixed */
-    int fd;                     /* fixed; readable while `signalled` */
+    int fd;                     /* fixed; `signalled`: readable, or about to be */
     atomic_uint refs;
 
     pthread_mutex_t lock;      /* guards everything below */
@@ -80,14 +80,21 @@ void queue_unref(struct queue *q)
     free(q);
 }
 
-static void signal_locked(struct queue *q)
+/* Waking is done without the lock, or the woken reader would run straight into it. */
+static bool must_signal_locked(struct queue *q)
 {
-    static const uint64_t one = 1;
-    if (!q->signalled) {
-        q->signalled = write(q->fd, &one, sizeof one) == sizeof one;
-    }
+    bool must = !q->signalled;
+    q->signalled = true;
+    return must;
 }
 
+static void send_signal(const struct queue *q)
+{
+    static const uint64_t one = 1;
+    (void)!write(q->fd, &one, sizeof one); /* fails only when the counter is full: readable too */
+}
+
+/* A signal that is still under way stays `signalled`: it wakes the reader once for nothing. */
 static void calm_locked(struct queue *q)
 {
     uint64_t n;
@@ -209,12 +216,10 @@ static bool store_locked(struct queue *q, const struct frame *frame, struct vict
 }
 
 /* A reader that works in batches is also woken when there is no room for its batch. */
-static void wake_reader_locked(struct queue *q, bool full)
+static bool must_wake_locked(struct queue *q, bool full)
 {
     full |= q->bytes >= q->limits.wake_bytes || q->count == q->limits.max_frames;
-    if (full && q->count > 0) {
-        signal_locked(q);
-    }
+    return full && q->count > 0 && must_signal_locked(q);
 }
 
 /* A key frame is large, so it is not asked for before half of the queue is free: else it would be
@@ -229,14 +234,18 @@ enum queue_pushed queue_push(struct queue *q, const struct frame *frame)
 {
     struct victims victims = { 0 };
     enum queue_pushed result = QUEUE_DROPPED;
+    bool wake = false;
     pthread_mutex_lock(&q->lock);
     if (!q->closed) {
         bool stored = store_locked(q, frame, &victims);
         bool clean = stored && victims.count + victims.ring_count == 0;
         result = wants_key_locked(q) ? QUEUE_WANT_KEY : clean ? QUEUE_TAKEN : QUEUE_DROPPED;
-        wake_reader_locked(q, !clean);
+        wake = must_wake_locked(q, !clean);
     }
     pthread_mutex_unlock(&q->lock);
+    if (wake) {
+        send_signal(q);
+    }
     release_victims(&victims);
     return result;
 }
@@ -300,8 +309,11 @@ void queue_close(struct queue *q)
 {
     pthread_mutex_lock(&q->lock);
     q->closed = true;
-    signal_locked(q);
+    bool wake = must_signal_locked(q);
     pthread_mutex_unlock(&q->lock);
+    if (wake) {
+        send_signal(q);
+    }
 }
 
 void queue_clear(struct queue *q)
