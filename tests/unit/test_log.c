@@ -86,10 +86,25 @@ static const char *text_of(const char *line)
     return colon ? colon + 2 : "";
 }
 
+/* From a thread of this name. */
+static void log_from(const char *name, void (*run)(void *arg))
+{
+    struct thread thread;
+    if (thread_start(&thread, name, run, NULL) != 0) {
+        _exit(1);
+    }
+    thread_join(&thread);
+}
+
+static void warn_of_frame(void *arg)
+{
+    (void)arg;
+    log_warn("frame %d is late", 7);
+}
+
 static void log_a_warning(void)
 {
-    pthread_setname_np(pthread_self(), "camera");
-    log_warn("frame %d is late", 7);
+    log_from("camera", warn_of_frame);
 }
 
 static void a_line_has_time_level_thread_text(void **state)
@@ -106,9 +121,10 @@ static void a_line_has_time_level_thread_text(void **state)
     assert_string_equal(c.line[0] + end, "frame 7 is late\n");
 }
 
+/* The main thread is called after the program, for ps(1); in the log it is "main". */
 static void log_all_levels(void)
 {
-    pthread_setname_np(pthread_self(), "main");
+    pthread_setname_np(pthread_self(), "a-program");
     log_set_level(LOG_TRACE);
     log_error("e");
     log_warn("w");
@@ -164,10 +180,15 @@ static void levels_are_heeded(void **state)
     assert_string_equal(text_of(c.line[2]), "3\n");
 }
 
+static void warn_of_text(void *arg)
+{
+    (void)arg;
+    log_warn("name '%s'", "a\nb\r\x1b[2J\xc2\x9b\x80\x7f\xc3\xbc");
+}
+
 static void log_hostile_text(void)
 {
-    pthread_setname_np(pthread_self(), "cam\n1");
-    log_warn("name '%s'", "a\nb\r\x1b[2J\xc2\x9b\x80\x7f\xc3\xbc");
+    log_from("cam\n1", warn_of_text);
 }
 
 static void control_characters_never_reach_the_terminal(void **state)
