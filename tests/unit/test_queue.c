@@ -18,7 +18,7 @@
 #include "pcs/thread.h"
 
 #define K       FRAME_KEY
-#define LONG_US (30 * CLOCK_S) /* a wait that ends sooner, or the test fails */
+#define LONG_US (10 * CLOCK_S) /* a wait that ends sooner, or the test fails */
 
 static atomic_int live;    /* frames not yet released */
 static struct stop *never; /* a token that nobody sets */
@@ -607,26 +607,33 @@ static void push_slowly(void *arg)
         (void)push(p->q, i, K, 1);
         do { /* so that the reader goes to sleep as often as can be */
             queue_get_stats(p->q, &s);
-        } while (s.frames > 1);
+        } while (s.frames > 1 && !queue_closed(p->q));
     }
     queue_close(p->q);
 }
 
+/* By the fd alone: queue_wait looks once more after its time-out and would hide a lost wake-up. */
 static void a_push_always_wakes(void **state)
 {
     (void)state;
     struct pusher p = { .q = new_queue(QUEUE_ALL, 4, 0, 0) };
-    const struct frame *frame;
     uint64_t want = 1;
-    int code;
+    int woken = 0;
     assert_int_equal(thread_start(&p.thread, "pusher", push_slowly, &p), 0);
-    while ((code = queue_wait(p.q, never, LONG_US, &frame)) == 0) {
-        assert_int_equal(frame->seq, want++);
-        frame_unref(frame);
+    while (want <= EACH && (woken = stop_poll(never, queue_fd(p.q), POLLIN, LONG_US)) > 0) {
+        uint64_t seq = take(p.q);
+        assert_true(seq == 0 || seq == want); /* 0: woken once too often is no harm */
+        want += seq != 0;
     }
-    assert_int_equal(code, -EPIPE);
-    assert_int_equal(want, EACH + 1);
+    if (woken <= 0) {
+        queue_close(p.q); /* the pusher must not wait for us */
+        while (take(p.q) != 0) {
+        }
+    }
     thread_join(&p.thread);
+    assert_int_equal(woken, POLLIN);
+    assert_int_equal(want, EACH + 1);
+    assert_true(readable(p.q)); /* and the close */
     end(p.q);
 }
 
