@@ -285,7 +285,7 @@ static int run_once(struct capture *c)
         c->backend->close(c->source);
         c->source = NULL;
     }
-    if (code < 0 && c->err.code == 0) {
+    if (code < 0 && c->err.code == 0 && code != -ECANCELED && code != -ENODATA) {
         (void)err_set(&c->err, code, "source %s: %s", c->backend->name, err_text(code));
     }
     return code;

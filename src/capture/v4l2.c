@@ -82,7 +82,9 @@ int v4l2_fail(struct err *err, int code, const char *name, const char *what)
     case -EPERM:
         return err_set(err, code, "%s: no permission (the user must be in the group video)", name);
     default:
-        return err_set(err, code, "%s: cannot %s: %s", name, what, err_text(code));
+        /* A driver's EINVAL is about the moment, not about what the user asked. */
+        return err_set(err, code == -EINVAL ? -EIO : code, "%s: cannot %s: %s", name, what,
+                       err_text(code));
     }
 }
 

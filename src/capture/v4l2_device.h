@@ -12,5 +12,6 @@
 /* ioctl(2) that goes on after EINTR. 0 or a negative errno. */
 int v4l2_ioctl(int fd, unsigned long request, void *arg);
 
-/* Fill err with what `code` means for the device `name` while it was to `what`; returns code. */
+/* Fill err with what `code` means for the device `name` while it was to `what`. Returns code, but
+ * -EIO for -EINVAL, so that it is tried again. */
 int v4l2_fail(struct err *err, int code, const char *name, const char *what);

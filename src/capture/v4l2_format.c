@@ -308,8 +308,7 @@ static int set_format(int fd, const char *name, const struct v4l2_offer *o, stru
     pix->height = (uint32_t)o->height;
     int code = v4l2_ioctl(fd, VIDIOC_S_FMT, &arg);
     if (code < 0) {
-        /* The driver listed it, so a refusal is a matter of the moment. */
-        return v4l2_fail(err, code == -EINVAL ? -EIO : code, name, "set the picture format");
+        return v4l2_fail(err, code, name, "set the picture format");
     }
     enum format_id id = format_by_fourcc(pix->pixelformat);
     if (id != o->id || pix->width < 1 || pix->height < 1 || pix->width > FORMAT_MAX_SIZE ||
