@@ -3,7 +3,8 @@
  * Encode stage: a thread that takes the newest picture from the raw hub, encodes it and publishes
  * the packet at once to the packet hub; it rests while nobody subscribes there.
  * And copy: what a camera compressed itself goes through untouched, in the capture thread.
- * Life: encode_start → encode_stop → encode_free by the pipeline; statistics can be read until free.
+ * Life: encode_start → encode_stop → encode_free by the pipeline; statistics can be read until free. The
+ * subscribers of `packets` leave before encode_free, which they would still call.
  * Threads: start, stop and free from main; the rest from any.
  */
 #pragma once

@@ -174,8 +174,8 @@ static void check_format(struct format f, int pad)
 static void takes_every_pixel_format(void **state)
 {
     (void)state;
-    static const int sizes[][2] = { { 320, 240 }, { 641, 479 }, { 16, 16 },  { 2, 2 },
-                                    { 100, 50 },  { 8192, 18 }, { 18, 1030 } };
+    static const int sizes[][2] = { { 160, 120 }, { 321, 239 }, { 16, 16 },  { 2, 2 },
+                                    { 100, 50 },  { 8192, 2 },  { 18, 1030 } };
     for (int id = FORMAT_YUYV; id <= FORMAT_RGB24; id++) {
         for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s++) {
             for (int range = COLOR_RANGE_LIMITED; range <= COLOR_RANGE_FULL; range++) {
@@ -214,7 +214,7 @@ static void assert_same_samples(const struct frame *a, const struct frame *b)
     uint8_t *ra = decode_rgb(a->data, a->size, &wa, &ha);
     uint8_t *rb = decode_rgb(b->data, b->size, &wb, &hb);
     assert_true(wa == wb && ha == hb);
-    assert_memory_equal(ra, rb, (size_t)wa * (size_t)ha * 3);
+    assert_int_equal(memcmp(ra, rb, (size_t)wa * (size_t)ha * 3), 0);
     free(ra);
     free(rb);
 }
@@ -226,7 +226,7 @@ static void stripes_decode_to_the_same(void **state)
         { .id = FORMAT_YUYV, .width = 1280, .height = 720 },
         { .id = FORMAT_NV12, .width = 1921, .height = 1081 },
         { .id = FORMAT_GREY, .width = 1922, .height = 1090, .range = COLOR_RANGE_FULL },
-        { .id = FORMAT_YU12, .width = 8192, .height = 3000 },
+        { .id = FORMAT_YU12, .width = 8192, .height = 1000 },
     };
     for (size_t i = 0; i < sizeof formats / sizeof formats[0]; i++) {
         struct frame *in = picture_noise(&formats[i]);
@@ -273,8 +273,9 @@ static void stripes_decode_to_the_same_in_ffmpeg(void **state)
     for (int i = 0; i < 3; i++) {
         int width = i ? 960 : 1920, height = i ? 540 : 1080;
         for (int y = 0; y < height; y++) {
-            assert_memory_equal(a->data[i] + (ptrdiff_t)y * a->linesize[i],
-                                b->data[i] + (ptrdiff_t)y * b->linesize[i], (size_t)width);
+            assert_int_equal(memcmp(a->data[i] + (ptrdiff_t)y * a->linesize[i],
+                                    b->data[i] + (ptrdiff_t)y * b->linesize[i], (size_t)width),
+                             0);
         }
     }
     av_frame_free(&a);
@@ -347,8 +348,8 @@ static void allocates_nothing_in_steady_state(void **state)
         struct frame *in = picture_noise(&formats[i]);
         struct bench b = open_bench(&formats[i], 80, 2);
         unsigned long before = 0, pool_before = 0;
-        for (int n = 0; n < 60; n++) {
-            if (n == 30) {
+        for (int n = 0; n < 30; n++) {
+            if (n == 15) {
                 before = allocations;
                 pool_before = pool_allocations(b.pool);
             }
@@ -426,7 +427,7 @@ static void check_planes(const struct frame *got, bool grey)
 static void decodes_every_subsampling(void **state)
 {
     (void)state;
-    static const int sizes[][2] = { { 640, 480 }, { 641, 479 }, { 162, 122 }, { 17, 9 } };
+    static const int sizes[][2] = { { 320, 240 }, { 321, 239 }, { 162, 122 }, { 17, 9 } };
     static const int subsamplings[] = { TJSAMP_420, TJSAMP_422, TJSAMP_444,
                                         TJSAMP_440, TJSAMP_411, TJSAMP_GRAY };
     for (size_t i = 0; i < sizeof subsamplings / sizeof subsamplings[0]; i++) {
