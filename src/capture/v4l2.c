@@ -81,6 +81,11 @@ int v4l2_fail(struct err *err, int code, const char *name, const char *what)
     case -EACCES:
     case -EPERM:
         return err_set(err, code, "%s: no permission (the user must be in the group video)", name);
+    case -ENOSPC: /* what USB drivers say when they cannot reserve what a mode needs */
+        return err_set(err, code,
+                       "%s: not enough USB bandwidth: try a smaller size, fewer --fps or "
+                       "--format MJPG",
+                       name);
     default:
         /* A driver's EINVAL is about the moment, not about what the user asked. */
         return err_set(err, code == -EINVAL ? -EIO : code, "%s: cannot %s: %s", name, what,

@@ -319,9 +319,7 @@ static int set_format(int fd, const char *name, const struct v4l2_offer *o, stru
     out->format.id = id;
     out->format.width = (int)pix->width;
     out->format.height = (int)pix->height;
-    out->fourcc = pix->pixelformat;
     out->stride = format_info(id)->compressed ? 0 : (int)pix->bytesperline;
-    out->size_image = pix->sizeimage;
     take_colors(pix, &out->format);
     return 0;
 }

@@ -20,10 +20,8 @@ struct v4l2_offer {
 
 struct v4l2_mode {
     struct format format;
-    uint32_t fourcc;
-    int stride;        /* bytes of the first plane's rows; raw only */
-    size_t size_image; /* bytes of the largest frame */
-    char why[120];     /* for the log */
+    int stride;    /* bytes of the first plane's rows; raw only */
+    char why[120]; /* for the log */
 };
 
 /* Pure: the offer that fits the wish best, NULL when there is none it allows. */

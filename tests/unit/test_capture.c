@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /* The capture stage: keeping a source open, numbering, ending. */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -224,6 +229,59 @@ static void an_input_ends_by_itself(void **state)
     assert_string_equal(stats_of(f).source, "input");
 }
 
+/* ffmpeg as a streaming server on `port`, for one client. */
+static pid_t serve(const char *clip, int port)
+{
+    char url[64];
+    (void)snprintf(url, sizeof url, "tcp://127.0.0.1:%d?listen=1", port);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        unsetenv("LD_PRELOAD");
+        execlp("ffmpeg", "ffmpeg", "-v", "error", "-nostdin", "-re", "-i", clip, "-c", "copy", "-f",
+               "mpegts", url, (char *)NULL);
+        _exit(127);
+    }
+    return pid;
+}
+
+static int free_port(void)
+{
+    struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
+    socklen_t size = sizeof at;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&at, size), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &size), 0);
+    close(fd);
+    return ntohs(at.sin_port);
+}
+
+/* A stream is tried until it is there, read as it comes, and again when it comes back. */
+static void follows_a_stream_that_comes_and_goes(void **state)
+{
+    struct fixture *f = *state;
+    const char *clip =
+        bench_clip(&bench, "clip.ts", 320, 240, 120, "-c:v libx264 -g 10 -bf 0 -pix_fmt yuv420p");
+    char url[64];
+    int port = free_port();
+    (void)snprintf(url, sizeof url, "tcp://127.0.0.1:%d", port);
+    f->config = (struct capture_config){ 0 };
+    f->input.url = url;
+    start(f);
+    assert_true(wait_state(f, CAPTURE_FAILED)); /* nobody listens yet */
+    for (unsigned round = 1; round <= 2; round++) {
+        unsigned before = frames_now(f);
+        pid_t server = serve(clip, port);
+        assert_true(wait_seen(f, &f->seen.opened, round));
+        assert_true(wait_seen(f, &f->seen.frames, before + 20));
+        kill(server, SIGKILL);
+        waitpid(server, NULL, 0);
+        assert_true(wait_state(f, CAPTURE_FAILED));
+    }
+    assert_int_equal(f->seen.ended, 0);
+    capture_stop(f->capture); /* url is ours */
+}
+
 static void what_can_never_work_ends_with_the_reason(void **state)
 {
     struct fixture *f = *state;
@@ -370,6 +428,7 @@ int main(void)
         cmocka_unit_test(every_name_has_its_backend),
         cmocka_unit_test_setup_teardown(gives_exactly_so_many_frames, setup, teardown),
         cmocka_unit_test_setup_teardown(an_input_ends_by_itself, setup, teardown),
+        cmocka_unit_test_setup_teardown(follows_a_stream_that_comes_and_goes, setup, teardown),
         cmocka_unit_test_setup_teardown(what_can_never_work_ends_with_the_reason, setup, teardown),
         cmocka_unit_test_setup_teardown(metadata_nodes_end_with_the_reason, setup, teardown),
         cmocka_unit_test_setup_teardown(waits_for_a_camera, setup, teardown),
