@@ -141,6 +141,12 @@ uint64_t disk_largest_file(int fd)
     return fat ? UINT32_MAX : INT64_MAX;
 }
 
+bool disk_has_room(int fd, uint64_t bytes)
+{
+    struct statfs fs;
+    return fstatfs(fd, &fs) < 0 || (uint64_t)fs.f_bavail * (uint64_t)fs.f_bsize >= bytes;
+}
+
 int disk_read_at(int fd, uint64_t offset, void *buf, size_t size)
 {
     size_t have = 0;

@@ -27,5 +27,6 @@ int disk_lock(int fd);                  /* flock(2), exclusive; -EWOULDBLOCK whe
 bool disk_is_gone(int fd);                   /* no name leads to this file any more */
 bool disk_is_same(int fd, const char *path); /* does `path` name this very file? */
 uint64_t disk_largest_file(int fd);          /* of this file system: FAT ends at 4 GiB */
+bool disk_has_room(int fd, uint64_t bytes);  /* on its file system, for us */
 int disk_read_at(int fd, uint64_t offset, void *buf,
                  size_t size); /* bytes read; < size at the end */

@@ -21,6 +21,7 @@
 
 #define IO_BUFFER   (256 * 1024)
 #define FLUSH_BYTES (8 * 1024 * 1024) /* dirty pages go out in pieces of this */
+#define SPARE_BYTES (1024 * 1024) /* … and a quarter of the file: recording goes on meanwhile */
 
 /* Upper bounds of libavformat's index: stts, ctts, stsz, stss and sdtp per sample; stsc and co64 per
  * chunk, which is a sample or, of small ones, at least half a megabyte. */
@@ -281,6 +282,17 @@ static int copy_all(struct copy *c, int fd)
     return ret < 0 ? ret : disk_sync(fd);
 }
 
+/* A copy must not take the last space away from what is being recorded. */
+static int check_room(int fd)
+{
+    struct stat st;
+    if (fstat(fd, &st) < 0) {
+        return -errno;
+    }
+    uint64_t need = (uint64_t)st.st_size + (uint64_t)st.st_size / 4 + SPARE_BYTES;
+    return disk_has_room(fd, need) ? 0 : -ENOSPC;
+}
+
 static char *temporary_name(const char *path)
 {
     char *out = NULL;
@@ -341,12 +353,16 @@ int plain_make(const struct mp4_closed *file, bool (*cancelled)(void *arg), void
     if (!disk_is_same(file->fd, file->path)) {
         return -ESTALE;
     }
+    int ret = check_room(file->fd);
+    if (ret < 0) {
+        return ret;
+    }
     char *name = temporary_name(file->path);
     if (!name) {
         return -ENOMEM;
     }
     int fd = make_temporary(name, file->fd);
-    int ret = fd < 0 ? fd : copy_all(&c, fd);
+    ret = fd < 0 ? fd : copy_all(&c, fd);
     ret = ret < 0 ? ret : replace(name, fd, file);
     if (fd >= 0) {
         if (ret < 0 && disk_is_same(fd, name)) {

@@ -257,6 +257,11 @@ static void read_samples(struct readback *r, AVFormatContext *ctx)
     AVPacket *packet = av_packet_alloc();
     int ret, space = 0;
     while ((ret = av_read_frame(ctx, packet)) >= 0) {
+        if (packet->flags & AV_PKT_FLAG_CORRUPT) { /* the file ends within it */
+            r->clean = false;
+            av_packet_unref(packet);
+            continue;
+        }
         if (r->count == space) {
             space = space ? space * 2 : 256;
             r->sample = realloc(r->sample, (size_t)space * sizeof *r->sample);
@@ -269,7 +274,6 @@ static void read_samples(struct readback *r, AVFormatContext *ctx)
                               malloc((size_t)packet->size),
                               (size_t)packet->size };
         memcpy(s->data, packet->data, s->size);
-        r->clean &= !(packet->flags & AV_PKT_FLAG_CORRUPT);
         av_packet_unref(packet);
     }
     r->clean &= ret == AVERROR_EOF && !ctx->pb->error;

@@ -41,14 +41,14 @@ struct sample {
 };
 
 struct readback {
-    int count;
+    int count; /* whole ones */
     struct sample *sample;
     int width, height;
     int64_t duration;             /* ticks */
     int color_range, color_space; /* libavutil's */
     bool fragmented, has_mark;
     bool index_first; /* moov before mdat */
-    bool clean;       /* the demuxer met no error */
+    bool clean;       /* nothing was cut, the demuxer met no error */
 };
 void readback_open(struct readback *r, const char *path);
 void readback_close(struct readback *r);

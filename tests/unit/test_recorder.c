@@ -232,10 +232,8 @@ static void the_sync_needs_no_wake_up(void **state)
     struct fixture *f = *state;
     make_frames(f, &(struct clip_options){ .frames = 10 }, 10);
     begin(f, 0, (size_t)1 << 30);
-    int64_t before_us = clock_now_us();
     push(f, 0, 5);
     expect_soon(atomic_load(&f->synced) == 5);
-    assert_in_range(clock_now_us() - before_us, 0, 2 * CLOCK_S);
     push(f, 5, 10); /* these are taken at the end */
     finish(f, in_time());
     expect_files(f, 1, 0, true);
@@ -427,7 +425,7 @@ static void ending_on_a_full_disk_keeps_what_is_there(void **state)
     expect_soon(stats_of(f).paused);
     int64_t before_us = clock_now_us();
     struct recorder_stats stats = finish(f, in_time());
-    assert_in_range(clock_now_us() - before_us, 0, 2 * CLOCK_S);
+    assert_in_range(clock_now_us() - before_us, 0, PATIENCE / 2); /* does not wait for room */
     assert_int_equal(stats.written, 30);
     assert_int_equal(stats.discarded, 60);
     struct readback r;

@@ -445,9 +445,10 @@ static void what_was_acknowledged_survives_kill_9(void **state)
         kill_once(f, synced, i % 2 ? CLOCK_S : 0, next_random(&random));
         int acknowledged = (int)atomic_load(synced);
         int count = check_files(f, false);
-        assert_true(count >= acknowledged);
         (void)recover(f);
-        assert_int_equal(check_files(f, true), count);
+        int after = check_files(f, true);
+        assert_true(count >= acknowledged && after >= acknowledged);
+        assert_true(after <= count); /* a torn fragment goes as a whole */
         remove_files(f);
     }
     munmap(synced, sizeof *synced);
