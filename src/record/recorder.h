@@ -38,7 +38,8 @@ struct recorder_config {
 
 /*
  * Checks that the first file can be made (folder exists and is writable), starts the thread. The file
- * itself is made at the first key frame. `queue` is QUEUE_ALL; the recorder takes a reference.
+ * itself is made by the first sync behind a key frame. `queue` is QUEUE_ALL; the recorder takes a
+ * reference.
  */
 int recorder_start(struct recorder **out, const struct recorder_config *config, struct queue *queue,
                    struct err *err);
@@ -58,7 +59,8 @@ struct recorder_stats {
 };
 void recorder_get_stats(struct recorder *r, struct recorder_stats *out);
 
-/* Paths of its files in order, `each` called for every one; valid until recorder_free. */
+/* Paths of its files in order (the first 65536), `each` called for every one; valid until
+ * recorder_free. */
 void recorder_each_file(struct recorder *r, void (*each)(void *arg, const char *path), void *arg);
 
 /* Can files be made by this pattern at all? For start-up: 0 or a negative errno with a line. */
