@@ -15,6 +15,7 @@
 #include "pcs/service.h"
 #include "pcs/stop.h"
 #include "pcs/thread.h"
+#include "record/avlog.h"
 #include "record/recorder.h"
 #include "server.h"
 
@@ -172,6 +173,7 @@ int main(int argc, char **argv)
     } else if (service_start(&service, stop, &err) < 0) {
         log_error("%s", err.text);
     } else {
+        avlog_install();
         status = serve(service, config, stop);
     }
 out:

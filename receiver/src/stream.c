@@ -38,7 +38,7 @@ struct stream *stream_new(const struct stream_env *env, const struct wire_hello 
     s->number = number;
     s->stop_us = INT64_MAX;
     memcpy(s->session, hello->session, sizeof s->session);
-    memcpy(s->name, *hello->name ? hello->name : "camera", sizeof s->name);
+    (void)snprintf(s->name, sizeof s->name, "%s", *hello->name ? hello->name : "camera");
     s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     s->pool = pool_new(POOL_IDLE);
     s->files = cJSON_CreateArray();

@@ -4,8 +4,8 @@
  * waits: for a signal, for the time to say how things are, for the end of the source. At the end it
  * delivers what is in hand, says what happened, and leaves.
  */
+#include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "pcs/clock.h"
 #include "pcs/log.h"
@@ -13,6 +13,7 @@
 #include "pcs/service.h"
 #include "pcs/stop.h"
 #include "pipeline.h"
+#include "record/avlog.h"
 #include "report.h"
 #include "settings.h"
 
@@ -70,8 +71,8 @@ static void run(struct service *service, struct settings *settings, struct pipel
 }
 
 /* The source ended by itself: deliver all of it, as long as that makes progress and nobody is in a
- * hurry. */
-static void deliver(struct service *service, struct pipeline *pipeline)
+ * hurry. False: given up. */
+static bool deliver(struct service *service, struct pipeline *pipeline)
 {
     uint64_t progress = pipeline_progress(pipeline);
     int64_t moved_us = clock_now_us();
@@ -85,10 +86,11 @@ static void deliver(struct service *service, struct pipeline *pipeline)
         } else if (now_us - moved_us > NO_PROGRESS_US) {
             log_error("gave up delivering the rest: no progress for %d s",
                       (int)(NO_PROGRESS_US / CLOCK_S));
-            return;
+            return false;
         }
         (void)service_wait(service, now_us + END_TICK_US); /* a signal shows in the condition */
     }
+    return true;
 }
 
 static int stream(struct service *service, struct settings *settings, struct stop *stop)
@@ -104,20 +106,21 @@ static int stream(struct service *service, struct settings *settings, struct sto
     service_ready(service, "streaming");
     run(service, settings, pipeline);
 
+    bool delivered = true;
     int64_t deadline_us = clock_now_us() + INTERRUPTED_US;
     if (service_interrupted(service)) {
         service_stopping(service);
         pipeline_end(pipeline);
     } else {
         pipeline_end(pipeline);
-        deliver(service, pipeline);
+        delivered = deliver(service, pipeline);
         service_stopping(service);
         deadline_us = clock_now_us() + INTERRUPTED_US;
     }
     /* Nobody there to take it: waiting would not help. */
     pipeline_finish(pipeline, pipeline_connected(pipeline) ? deadline_us : 0);
     report_summary(pipeline, clock_now_us() - start_us);
-    code = pipeline_failed(pipeline, &err) < 0 ? 1 : 0;
+    code = pipeline_failed(pipeline, &err) < 0 || !delivered ? 1 : 0;
     pipeline_free(pipeline);
     return code;
 }
@@ -142,6 +145,7 @@ int main(int argc, char **argv)
     } else if (service_start(&service, stop, &err) < 0) {
         log_error("%s", err.text);
     } else {
+        avlog_install();
         status = stream(service, settings, stop);
     }
 out:

@@ -4,6 +4,7 @@
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "capture/source.h"
@@ -53,10 +54,10 @@ struct pipeline {
 
 static void fail(struct pipeline *p, int code, const char *what)
 {
-    log_error("%s: %s", what, err_text(code));
+    log_error("%s", what);
     pthread_mutex_lock(&p->lock);
     p->reason = code;
-    (void)err_set(&p->why, code, "%s: %s", what, err_text(code)); /* returns `code` */
+    (void)err_set(&p->why, code, "%s", what); /* returns `code` */
     pthread_mutex_unlock(&p->lock);
     stop_request(p->stop);
 }
@@ -65,15 +66,25 @@ static void on_opened(void *arg, const struct format *format)
 {
     struct pipeline *p = arg;
     enum format_id output = encode_output(&p->settings->encode, format->id);
+    char what[100];
     p->copying = output == format->id;
-    if (p->copying || p->encode) {
+    if (p->copying) {
+        return;
+    }
+    if (!encoder_find(format->id, output)) {
+        (void)snprintf(what, sizeof what, "cannot make %s from the %s of this source",
+                       format_info(output)->name, format_info(format->id)->name);
+        fail(p, -ENOTSUP, what);
+        return;
+    }
+    if (p->encode) {
         return;
     }
     struct err err = { 0 };
     struct encode *encode = NULL;
     int code = encode_start(&encode, &p->settings->encode, output, p->raw, p->packets, &err);
     if (code < 0) {
-        fail(p, code, "cannot start the encoder");
+        fail(p, code, err.text);
         return;
     }
     pthread_mutex_lock(&p->lock);

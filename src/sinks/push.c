@@ -89,7 +89,7 @@ struct sink {
     struct backoff backoff;
     int64_t retry_us; /* when to try next */
     bool ended;       /* the hub has ended and the queue is empty */
-    struct log_limit full_limit, reach_limit, ended_limit;
+    struct log_limit large_limit, full_limit, reach_limit, ended_limit;
     struct histogram latency;
 
     pthread_mutex_t lock; /* guards totals and resent: a copy of the thread's numbers */
@@ -136,7 +136,12 @@ static void take_frames(struct sink *s)
     const struct frame *frame;
     while ((frame = queue_take(s->queue)) != NULL) {
         s->format = frame->format;
-        if (!replay_add(&s->replay, frame)) {
+        if (frame->size > WIRE_FRAME_MAX) {
+            /* Its number stays a hole, which is counted with the next frame. */
+            log_limited(&s->large_limit, LOG_PERIOD_US, LOG_ERROR,
+                        "a frame of %zu bytes is too large for the wire and is dropped",
+                        frame->size);
+        } else if (!replay_add(&s->replay, frame)) {
             hub_request_key(s->env->hub);
         }
         frame_unref(frame);

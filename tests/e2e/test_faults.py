@@ -278,6 +278,14 @@ def test_second_interrupt_quits_at_once(tmp_path):
             assert s.process.returncode in (0, 1)
 
 
+def test_what_cannot_be_made_is_said_once(tmp_path):
+    for args, why in ((["--encoder", "nosuch"], "nosuch"), (["--format", "ABCD"], "ABCD")):
+        with sender(free_port(), *SMALL, *args) as s:
+            status, _ = s.end()
+            assert status in (1, 2) and why in s.log, s.log
+            assert len([line for line in s.lines if " error " in line or line.startswith("pi-")]) == 1, s.log
+
+
 def test_no_fd_is_leaked_by_reconnecting(tmp_path):
     with receiver(tmp_path / "out.mp4") as r:
         line = Line(r.port)

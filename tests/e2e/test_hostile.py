@@ -160,6 +160,18 @@ def _boxes(path):
     return top_boxes(path)
 
 
+def test_a_sender_without_a_name_or_with_a_mad_one(tmp_path):
+    names = ["", "../../../etc/x", "a/b", "\x1b[31mred\n", "\u00e4" * 32, "."]
+    with receiver(tmp_path / "%n-%s.mp4") as r:
+        for name in names:
+            stream_in(r, frames=3, name=name)
+        summary = r.stop()
+    assert "\x1b" not in r.log
+    files = [f for s in summary["streams"] for f in s["files"]]
+    assert len(files) == len(names) == len(list(tmp_path.iterdir()))
+    assert all(os.path.dirname(f) == str(tmp_path) for f in files), files
+
+
 def test_more_senders_than_allowed(tmp_path):
     with receiver(tmp_path / "%n-%s.mp4", "--max-senders", 2) as r:
         peers = []
