@@ -106,7 +106,9 @@ static void send_ack(struct stream *s)
 
 static void send_replay(struct stream *s)
 {
-    struct wire_message m = { .type = WIRE_REPLAY };
+    /* From a key frame on: the file may be gone, and its successor begins with one. What the recorder
+     * has already, it passes over. */
+    struct wire_message m = { .type = WIRE_REPLAY, .u.replay = { .need_key = true } };
     if (!link_is_open(&s->link) || !record_sink_take_replay(s->record, &m.u.replay.from_seq)) {
         return;
     }

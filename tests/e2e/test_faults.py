@@ -335,3 +335,21 @@ def test_reload_changes_what_can_change(tmp_path):
         r.send_signal(signal.SIGHUP)
         r.wait_log("not reloaded: .*yesterday")
         r.stop()
+
+
+def test_a_file_deleted_while_it_grows(tmp_path):
+    """Nothing that was not yet safe is lost with it: the next file begins with a key frame before."""
+    out = tmp_path / "out.mp4"
+    with receiver(out, "--sync", "200ms") as r, sender(r.port, *SMALL, "--gop", 15) as s:
+        r.wait_log("record: recording to")
+        wait_for(lambda: size(out) > 60000, "the file to grow")
+        out.unlink()
+        r.wait_log("recording goes on", 20)
+        wait_for(lambda: size(out) > 60000, "its successor to grow")
+        sent = s.stop()
+        got = r.stop()
+    second = got["streams"][0]["files"][-1]
+    check_sums(sent, got)
+    seen = numbers(second)
+    assert seen == list(range(seen[0], sent["encoded"] + 1))
+    assert seen[0] % 15 == 1 and decodes_cleanly(second)[0]
