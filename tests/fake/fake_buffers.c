@@ -188,7 +188,6 @@ static void spoil(struct fake *f, struct v4l2_buffer *said)
 {
     if (use_up(&f->error)) {
         said->flags |= V4L2_BUF_FLAG_ERROR;
-        said->bytesused = 0;
     } else if (use_up(&f->empty)) {
         said->bytesused = 0;
     } else if (use_up(format_info(f->format.id)->compressed ? &f->corrupt : &f->cut)) {

@@ -140,6 +140,21 @@ static void jpeg_passes_through(void **state)
     source_input.close(s);
 }
 
+/* Mean of what is bright in the marker: 235 in limited range, 255 in full. */
+static int white_level(const struct frame *frame)
+{
+    int step = frame->format.id == FORMAT_RGB24 ? 3 : 1;
+    int width = 32 * marker_cell(frame->format.width, frame->format.height), sum = 0, n = 0;
+    for (int y = 0; y < width / 8; y++) {
+        for (int x = 0; x < width; x++) {
+            int level = frame->plane[0][y * frame->stride[0] + x * step];
+            sum += level > 128 ? level : 0;
+            n += level > 128;
+        }
+    }
+    return sum / n;
+}
+
 /* Every picture comes, in order, and is the one it says. */
 static void expect_pictures(const char *url, const struct source_wish *wish, enum format_id id,
                             enum color_range range)
@@ -156,6 +171,8 @@ static void expect_pictures(const char *url, const struct source_wish *wish, enu
         assert_true(format_same(&frame->format, &f));
         assert_true(bench_marker(frame, &m));
         assert_int_equal(m.number, ++n);
+        assert_in_range(white_level(frame), range == COLOR_RANGE_FULL ? 246 : 225,
+                        range == COLOR_RANGE_FULL ? 255 : 242);
         assert_int_equal(frame->flags, FRAME_KEY);
         assert_true(frame->size > 0);
         frame_unref(frame);
