@@ -44,8 +44,8 @@ def show(what, ours, rival_name, rival, unit, goal=None, digits=3):
 
 def show_limit(what, ours, unit, goal, digits=3):
     """One figure that has a limit of its own; the ratio is to that limit."""
-    ratio = ours / goal if goal else (0 if ours == 0 else float("inf"))
-    print(f"  {what:<46} ours {ours:.{digits}f} {unit}  goal <= {goal:g}  ratio {ratio:.2f}"
+    ratio = f"  ratio {ours / goal:.2f}" if goal else ""
+    print(f"  {what:<46} ours {ours:.{digits}f} {unit}  goal <= {goal:g}{ratio}"
           f"  {'ok' if ours <= goal else 'MISSED'}", flush=True)
 
 
@@ -108,10 +108,10 @@ def _make(path, *args):
 
 def clip(kind="h264", seconds=12):
     """A noisy moving picture as a camera would send it: 1080p30, 4 Mbit/s, one slice a picture, a key
-    frame each two seconds. `kind`: h264 (Annex B), ts, mp4, or mjpg (some JPEGs of 720p)."""
+    frame each two seconds. `kind`: h264 (Annex B), ts, mp4, or mjpg (15 JPEGs of 720p)."""
     here = BUILD / "bench-clips"
     if kind == "mjpg":
-        return _make(here / "720p.mjpg", "-f", "lavfi", "-i", "testsrc2=s=1280x720:r=30:d=2", "-vf",
+        return _make(here / "720p.mjpg", "-f", "lavfi", "-i", "testsrc2=s=1280x720:r=30:d=0.5", "-vf",
                      "noise=alls=8:allf=t,format=yuvj422p", "-c:v", "mjpeg", "-q:v", "5", "-f", "mjpeg")
     width, height = SIZE
     h264 = _make(here / "1080p.h264", "-f", "lavfi", "-i",
@@ -160,14 +160,14 @@ def input_args(path):
     return ["--input", path]
 
 
-def camera_args(width, height, fourcc):
-    return ["--device", NODE, "--width", width, "--height", height, "--fps", FPS, "--format", fourcc]
+def camera_args(width, height, fourcc, fps=FPS):
+    return ["--device", NODE, "--width", width, "--height", height, "--fps", fps, "--format", fourcc]
 
 
 @contextlib.contextmanager
-def our_pair(out, *args, env=None, receiver_env=None):
+def our_pair(out, *args, env=None, receiver_env=None, sync="1s"):
     """Our two programs, the receiver first: yields (sender, receiver) once the file grows."""
-    with pcs.receiver(out, env=receiver_env) as r, pcs.sender(r.port, *args, source=None, env=env) as s:
+    with pcs.receiver(out, "--sync", sync, env=receiver_env) as r, pcs.sender(r.port, *args, source=None, env=env) as s:
         growing(out)
         yield s, r
 

@@ -33,7 +33,7 @@ struct stream {
     struct conn *conn;
     struct wire_tx tx;
     struct wire_rx rx;
-    bool welcomed, bye, gone;
+    bool welcomed, bye;
     uint64_t made, sent, acked; /* frame numbers */
 };
 
@@ -42,6 +42,7 @@ struct load {
     struct frame *unit; /* one for each access unit of the clip, shared by all streams */
     struct stream *stream;
     unsigned streams, welcomed, finished;
+    bool failed;     /* a connection ended before its time */
     uint64_t frames; /* of each stream */
     int64_t interval_us, start_us;
     uint64_t backlog; /* most frames that ever waited in one stream */
@@ -69,10 +70,9 @@ static int load_units(struct load *l, const char *path)
     return l->unit ? 0 : -ENOMEM;
 }
 
-static int fail(struct stream *s, int code, const char *what)
+static int fail(int code, const char *what)
 {
     (void)fprintf(stderr, "many_senders: %s: %s\n", what, err_text(code));
-    s->gone = true;
     return code;
 }
 
@@ -122,7 +122,7 @@ static int pump(struct load *l, struct stream *s)
             return 0; /* epoll tells when there is room */
         }
         if (n < 0) {
-            return fail(s, (int)n, "send");
+            return fail((int)n, "send");
         }
         wire_tx_sent(&s->tx, (size_t)n);
     }
@@ -155,7 +155,7 @@ static int on_message(struct load *l, struct stream *s, const struct wire_messag
     case WIRE_KEY:
         return 0;
     default: /* a replay would mean that frames were refused, which is what is to be found out */
-        return fail(s, -EPROTO, m->type == WIRE_ERROR ? m->u.error.text : "unexpected message");
+        return fail(-EPROTO, m->type == WIRE_ERROR ? m->u.error.text : "unexpected message");
     }
 }
 
@@ -166,7 +166,7 @@ static int receive(struct load *l, struct stream *s)
     struct frame *frame;
     ssize_t n = conn_recvv(s->conn, iov, wire_rx_want(&s->rx, iov));
     if (n < 0) {
-        return n == -EAGAIN ? 0 : fail(s, (int)n, "receive");
+        return n == -EAGAIN ? 0 : fail((int)n, "receive");
     }
     wire_rx_got(&s->rx, (size_t)n);
     int code;
@@ -197,6 +197,7 @@ static void serve(struct load *l, struct stream *s, uint32_t events)
         end = receive(l, s) < 0;
     }
     end = end || pump(l, s) < 0;
+    l->failed |= end;
     if (end || (s->bye && s->tx.box_size == 0 && s->acked >= l->frames)) {
         close_stream(l, s);
     }
@@ -230,7 +231,7 @@ static int open_stream(struct load *l, struct stream *s, int port)
     int fd;
     int code = sock_connect("127.0.0.1", port, NULL, CONNECT_US, &fd, peer, &err);
     if (code < 0) {
-        return fail(s, code, err.text);
+        return fail(code, err.text);
     }
     sock_tune(fd, 0, 10000);
     s->conn = conn_new(fd);
@@ -238,7 +239,7 @@ static int open_stream(struct load *l, struct stream *s, int port)
     wire_rx_init(&s->rx, 0, NULL, NULL);
     struct epoll_event event = { .events = EPOLLIN | EPOLLOUT | EPOLLET, .data.ptr = s };
     if (!s->conn || epoll_ctl(l->epoll, EPOLL_CTL_ADD, fd, &event) < 0) {
-        return fail(s, -ENOMEM, "connection");
+        return fail(-ENOMEM, "connection");
     }
     return greet(l, s);
 }
@@ -263,7 +264,7 @@ static void handle_events(struct load *l, int64_t until_us)
 static void play(struct load *l)
 {
     uint64_t total = l->frames * l->streams, next = 0;
-    while (next < total && l->finished == 0) {
+    while (next < total && !l->failed) {
         unsigned index = (unsigned)(next % l->streams);
         if (clock_now_us() < due_us(l, index, next / l->streams)) {
             handle_events(l, due_us(l, index, next / l->streams));
@@ -278,16 +279,16 @@ static void play(struct load *l)
 static void wait_until(struct load *l, const unsigned *count)
 {
     int64_t deadline_us = clock_now_us() + PATIENCE;
-    while (*count < l->streams && l->finished <= *count && clock_now_us() < deadline_us) {
+    while (*count < l->streams && !l->failed && clock_now_us() < deadline_us) {
         handle_events(l, deadline_us);
     }
 }
 
 static bool all_safe(const struct load *l)
 {
-    bool safe = l->finished == l->streams;
+    bool safe = !l->failed && l->finished == l->streams;
     for (unsigned i = 0; i < l->streams; i++) {
-        safe &= !l->stream[i].gone && l->stream[i].acked >= l->frames;
+        safe &= l->stream[i].acked >= l->frames;
     }
     return safe;
 }
