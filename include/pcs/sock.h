@@ -28,8 +28,9 @@ int sock_listen(const char *address, int port, int *out, struct err *err);
 int sock_accept(int listener, int *out, char name[SOCK_NAME_MAX]);
 
 /*
- * Resolve `host` (in the calling thread; name look-ups can take seconds) and try its addresses in turn, each at most
- * `timeout_us`. Returns 0 with *out and `name`, -ECANCELED when stopped, else the last error.
+ * Resolve `host` (here and now; nothing interrupts a look-up, so threads that must not wait use
+ * pcs/dial.h) and try its addresses in turn, each at most `timeout_us`. Returns 0 with *out and
+ * `name`, -ECANCELED when stopped, else the last error.
  */
 int sock_connect(const char *host, int port, struct stop *stop, int64_t timeout_us, int *out,
                  char name[SOCK_NAME_MAX], struct err *err);

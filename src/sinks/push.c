@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The push thread's loop: frames from the hub's queue go at once into the replay buffer, connected or
- * not; the link sends from there. While there is no link it waits for the next attempt, and goes on
- * moving frames, so the queue is short at all times but during a name look-up or a connect.
+ * not; the link sends from there. While there is no link it waits for the next attempt or for a
+ * connection in the making, and goes on moving frames, so the queue is short at all times.
  */
 #include "push.h"
 
@@ -17,6 +17,7 @@
 #include "pcs/backoff.h"
 #include "pcs/clock.h"
 #include "pcs/conn.h"
+#include "pcs/dial.h"
 #include "pcs/frame.h"
 #include "pcs/hub.h"
 #include "pcs/log.h"
@@ -80,6 +81,7 @@ struct sink {
 
     /* the thread's own */
     struct replay replay;
+    struct dial *dial; /* under way; NULL when linked or resting */
     struct link link;
     bool linked;
     uint64_t connections;
@@ -146,8 +148,12 @@ static void take_frames(struct sink *s)
         }
         frame_unref(frame);
     }
+    if (closed) {
+        replay_end(&s->replay, hub_published(s->env->hub));
+    }
     s->ended = closed;
-    if (replay_skipped(&s->replay) > skipped) {
+    bool live = atomic_load_explicit(&s->max_latency_us, memory_order_relaxed) > 0;
+    if (replay_skipped(&s->replay) > skipped && !live) { /* live, dropping is what was asked for */
         log_limited(&s->full_limit, LOG_PERIOD_US, LOG_WARN,
                     "the buffer of %lld MB is full: the oldest frames are dropped, %llu so far",
                     (long long)(s->config.buffer >> 20),
@@ -173,30 +179,49 @@ static void retry_later(struct sink *s)
     s->retry_us = clock_now_us() + backoff_next(&s->backoff, random_u32());
 }
 
-static void connect_link(struct sink *s)
+static void cannot_reach(struct sink *s, const char *why)
 {
-    struct err err = { 0 };
-    int fd;
-    thread_idle(); /* name look-ups take their time */
-    int code = sock_connect(s->host, (int)s->config.port, s->stop, CONNECT_US, &fd, s->peer, &err);
-    thread_busy();
+    log_limited(&s->reach_limit, LOG_PERIOD_US, LOG_WARN, "cannot reach %s, trying on: %s", s->host,
+                why);
+    retry_later(s);
+}
+
+static void start_dial(struct sink *s)
+{
+    int code = dial_start(&s->dial, s->host, (int)s->config.port, CONNECT_US);
     if (code < 0) {
-        log_limited(&s->reach_limit, LOG_PERIOD_US, LOG_WARN, "cannot reach %s, trying on: %s",
-                    s->host, err.text);
-        retry_later(s);
-        return;
+        cannot_reach(s, err_text(code));
     }
+}
+
+static void open_link(struct sink *s, int fd)
+{
     struct wire_hello hello;
-    take_frames(s);
     fill_hello(s, &hello);
-    code = link_open(&s->link, fd, &s->replay, &hello, &s->latency);
-    if (code < 0) {
+    if (link_open(&s->link, fd, &s->replay, &hello, &s->latency) < 0) {
         retry_later(s);
         return;
     }
     s->linked = true;
     s->connections++;
     log_info("connected to %s", s->peer);
+}
+
+static void serve_dial(struct sink *s)
+{
+    struct err err = { 0 };
+    int fd;
+    int code = dial_take(s->dial, &fd, s->peer, &err);
+    if (code == -EAGAIN) {
+        return;
+    }
+    dial_free(s->dial);
+    s->dial = NULL;
+    if (code < 0) {
+        cannot_reach(s, err.text);
+    } else {
+        open_link(s, fd);
+    }
 }
 
 static void drop_link(struct sink *s)
@@ -237,13 +262,15 @@ static short wait_for_work(struct sink *s)
     struct pollfd fds[3] = {
         { .fd = stop_fd(s->stop), .events = POLLIN },
         { .fd = s->ended ? -1 : queue_fd(s->queue), .events = POLLIN },
-        { .fd = s->linked ? conn_fd(s->link.conn) : -1,
-          .events = s->linked ? link_events(&s->link) : 0 },
+        { .fd = s->linked ? conn_fd(s->link.conn)
+                : s->dial ? dial_fd(s->dial)
+                          : -1,
+          .events = s->linked ? link_events(&s->link) : POLLIN },
     };
     /* Nothing to tell a receiver yet: no reason to connect before the first frame. */
-    int64_t deadline_us = s->linked                     ? link_deadline_us(&s->link) + 1
-                          : s->format.id == FORMAT_NONE ? INT64_MAX
-                                                        : s->retry_us;
+    int64_t deadline_us = s->linked                                ? link_deadline_us(&s->link) + 1
+                          : s->dial || s->format.id == FORMAT_NONE ? INT64_MAX
+                                                                   : s->retry_us;
     thread_idle();
     (void)poll(fds, 3, clock_poll_ms(deadline_us, clock_now_us())); /* EINTR: look again */
     thread_busy();
@@ -264,8 +291,10 @@ static void push_run(void *arg)
         take_frames(s);
         if (s->linked) {
             serve_link(s, revents);
+        } else if (s->dial) {
+            serve_dial(s);
         } else if (s->format.id != FORMAT_NONE && clock_now_us() >= s->retry_us) {
-            connect_link(s);
+            start_dial(s);
         }
         publish_totals(s);
     }
@@ -273,6 +302,8 @@ static void push_run(void *arg)
         link_close(&s->link);
         s->linked = false;
     }
+    dial_free(s->dial);
+    s->dial = NULL;
     take_frames(s);
     publish_totals(s);
     stop_request(s->done);

@@ -54,9 +54,6 @@ static int on_welcome(struct link *l, const struct wire_welcome *w)
                        w->version, WIRE_VERSION);
     }
     l->welcomed = true;
-    if (w->from_seq == 0) {
-        replay_new_receiver(l->replay);
-    }
     replay_rewind(l->replay, w->from_seq, w->need_key);
     l->rewound = true;
     log_info("receiver %s (%s) takes the stream from frame %llu", w->name, w->software,
@@ -204,6 +201,7 @@ static int put_next_frame(struct link *l, int64_t now_us, const struct replay_en
     return 0;
 }
 
+/* Behind all that is unsent; what was sent before need not go again once all of it is safe. */
 static int put_bye(struct link *l)
 {
     const struct wire_message m = { .type = WIRE_BYE,
@@ -223,11 +221,10 @@ static int prepare(struct link *l, int64_t now_us, int64_t max_latency_us, bool 
     if (max_latency_us > 0 && !replay_skip_late(l->replay, now_us - max_latency_us)) {
         l->key_wanted = true;
     }
-    bool again;
+    bool again = false;
     const struct replay_entry *entry = replay_peek(l->replay, &again);
-    bool all_safe = end &&
-                    l->replay->acked_seq >= l->replay->last_seq; /* replaying is for nothing */
-    if (entry && !all_safe) {
+    bool for_nothing = end && again && l->replay->acked_seq >= l->replay->sent_seq;
+    if (entry && !for_nothing) {
         return put_next_frame(l, now_us, entry, again);
     }
     return end && !l->bye_sent ? put_bye(l) : 0;

@@ -30,6 +30,7 @@ static void drop_first(struct replay *r)
         r->evicted++;
     } else if (seq > r->acked_seq) {
         r->unconfirmed++;
+        r->unconfirmed_seq = seq;
     }
     r->bytes -= entry->frame->size;
     frame_unref(entry->frame);
@@ -106,6 +107,14 @@ bool replay_add(struct replay *r, const struct frame *frame)
     return true;
 }
 
+void replay_end(struct replay *r, uint64_t last_seq)
+{
+    if (r->last_seq < last_seq) {
+        r->refused += last_seq - r->last_seq;
+        r->last_seq = last_seq;
+    }
+}
+
 const struct replay_entry *replay_peek(const struct replay *r, bool *again)
 {
     if (r->cursor == r->count) {
@@ -148,7 +157,9 @@ void replay_ack(struct replay *r, uint64_t seq)
         return; /* old, or nonsense */
     }
     size_t i = r->count > 0 ? find(r, seq, false) : 0;
-    if (r->count > 0 && at(r, i)->frame->seq == seq) {
+    if (seq == r->sent_seq) {
+        r->acked = r->sent - r->gone;
+    } else if (r->count > 0 && at(r, i)->frame->seq == seq) {
         r->acked = seq - replay_skipped_before(r, at(r, i)) - r->gone;
     }
     r->acked_seq = seq;
@@ -159,19 +170,30 @@ void replay_ack(struct replay *r, uint64_t seq)
     }
 }
 
+/* What is wanted from `seq` on and has left the buffer, sent but never confirmed, nobody gets any more. */
+static void give_up_from(struct replay *r, uint64_t seq)
+{
+    if (seq > r->unconfirmed_seq) {
+        return;
+    }
+    uint64_t wanted = r->unconfirmed_seq - seq + 1;
+    uint64_t gone = wanted < r->unconfirmed ? wanted : r->unconfirmed;
+    r->gone += gone;
+    r->unconfirmed -= gone;
+    r->unconfirmed_seq = seq > 0 ? seq - 1 : 0; /* asked twice, counted once */
+}
+
 void replay_rewind(struct replay *r, uint64_t seq, bool need_key)
 {
+    give_up_from(r, seq);
+    if (seq > r->sent_seq + 1) {
+        seq = r->sent_seq + 1;
+    }
     size_t i = seq > 0 && need_key ? find(r, seq, true) : 0;
     while (seq > 0 && !need_key && i < r->count && at(r, i)->frame->seq < seq) {
         i++;
     }
     r->cursor = i;
-}
-
-void replay_new_receiver(struct replay *r)
-{
-    r->gone += r->unconfirmed;
-    r->unconfirmed = 0;
 }
 
 bool replay_skip_late(struct replay *r, int64_t oldest_us)

@@ -38,7 +38,8 @@ struct replay {
     uint64_t sent_bytes, resent;
     uint64_t acked;       /* frames of `sent` that were confirmed */
     uint64_t unconfirmed; /* left the buffer sent but not confirmed, since the last confirmation */
-    uint64_t gone;        /* … and whoever had them is gone */
+    uint64_t unconfirmed_seq; /* … the newest of them */
+    uint64_t gone;            /* … and who should confirm them has asked for them again */
 };
 
 void replay_init(struct replay *r, size_t max_bytes);
@@ -47,6 +48,9 @@ void replay_finish(struct replay *r);
 /* Take a reference to the stream's next frame. False: a key frame should be asked for. */
 bool replay_add(struct replay *r, const struct frame *frame);
 
+/* The stream has ended with frame `last_seq`; those that never got here were never sent. */
+void replay_end(struct replay *r, uint64_t last_seq);
+
 /* The next to send (borrowed), or NULL. `again`: it was sent before. */
 const struct replay_entry *replay_peek(const struct replay *r, bool *again);
 void replay_advance(struct replay *r); /* the one peeked is on its way */
@@ -54,12 +58,10 @@ void replay_advance(struct replay *r); /* the one peeked is on its way */
 /* Everything up to `seq` is on disk. */
 void replay_ack(struct replay *r, uint64_t seq);
 
-/* Go back: to `seq`, or with need_key to the key frame at or before it; 0 = to the beginning. A
- * position that has left the buffer becomes the oldest there is; one that was never sent stays. */
+/* Go back: to `seq`, or with need_key to the key frame at or before it; 0 = to the beginning (for a
+ * receiver that knows nothing of what was sent). A position that has left the buffer becomes the
+ * oldest there is; one that was never sent the first unsent. */
 void replay_rewind(struct replay *r, uint64_t seq, bool need_key);
-
-/* A receiver that knows nothing of this session took over. */
-void replay_new_receiver(struct replay *r);
 
 /* Live: when the next frame was captured before `oldest_us`, go on at the newest key frame if that is
  * younger, else wait for one (false: ask for it). */

@@ -7,6 +7,7 @@
 
 #include "pcs/frame.h"
 #include "pcs/pool.h"
+#include "pcs/wire.h"
 #include "sinks/replay.h"
 
 #define GOP   5
@@ -232,12 +233,67 @@ static void confirmed_never_counts_what_is_gone(void **state)
     size_t again;
     add_range(f, 1, 20);
     (void)send_all(f, &again);
-    assert_true(add(f, 21));         /* 1 … 5 leave, sent but not confirmed … */
-    replay_new_receiver(&f->replay); /* … and whoever had them is dead */
-    replay_rewind(&f->replay, 0, true);
+    assert_true(add(f, 21));            /* 1 … 5 leave, sent but not confirmed … */
+    replay_rewind(&f->replay, 0, true); /* … and whoever had them is dead */
     (void)send_all(f, &again);
     replay_ack(&f->replay, 21);
     assert_int_equal(f->replay.acked, 16);
+}
+
+static void confirmed_never_counts_what_came_too_late(void **state)
+{
+    struct fixture *f = *state;
+    size_t again;
+    add_range(f, 1, 20);
+    (void)send_all(f, &again);
+    replay_ack(&f->replay, 2);
+    assert_true(add(f, 21));              /* 3, 4 and 5 leave, sent but not confirmed */
+    replay_rewind(&f->replay, 4, true);   /* 3 is there, 4 and 5 are wanted again: too late */
+    replay_rewind(&f->replay, 4, true);   /* asked twice, counted once */
+    replay_rewind(&f->replay, 21, false); /* a new line loses nothing more */
+    (void)send_all(f, &again);
+    replay_ack(&f->replay, 20);
+    assert_int_equal(f->replay.acked, 18);
+    replay_ack(&f->replay, 21);
+    assert_int_equal(f->replay.acked, 19);
+}
+
+static void confirmed_counts_what_has_left_the_buffer(void **state)
+{
+    struct fixture *f = *state;
+    size_t again;
+    add_range(f, 1, 20);
+    (void)send_all(f, &again);
+    f->replay.max_bytes = BYTES;
+    assert_false(add(f, 22)); /* 21 never came: a key frame is needed, and nothing is left here */
+    replay_ack(&f->replay, 20);
+    assert_int_equal(f->replay.acked, 20);
+}
+
+static void a_number_never_sent_skips_nothing(void **state)
+{
+    struct fixture *f = *state;
+    size_t again;
+    add_range(f, 1, 12);
+    replay_rewind(&f->replay, 9, false);
+    assert_int_equal(send_all(f, &again), 1);
+    add_range(f, 13, 14);
+    replay_rewind(&f->replay, WIRE_SEQ_MAX, false);
+    assert_int_equal(send_all(f, &again), 13);
+    assert_int_equal(f->replay.sent, 14);
+}
+
+static void what_never_came_at_the_end_is_counted(void **state)
+{
+    struct fixture *f = *state;
+    size_t again;
+    add_range(f, 1, 12);
+    (void)send_all(f, &again);
+    replay_end(&f->replay, 12);
+    assert_int_equal(replay_skipped(&f->replay), 0);
+    replay_end(&f->replay, 15);
+    assert_int_equal(f->replay.last_seq, 15);
+    assert_int_equal(f->replay.sent + replay_skipped(&f->replay), 15);
 }
 
 int main(void)
@@ -255,6 +311,10 @@ int main(void)
         TEST(rewind_before_the_buffer),
         TEST(live_skips_to_the_newest_key_frame),
         TEST(confirmed_never_counts_what_is_gone),
+        TEST(confirmed_never_counts_what_came_too_late),
+        TEST(confirmed_counts_what_has_left_the_buffer),
+        TEST(a_number_never_sent_skips_nothing),
+        TEST(what_never_came_at_the_end_is_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
