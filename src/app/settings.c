@@ -78,6 +78,8 @@ static int make_configs(struct settings *s)
 static size_t list_parts(struct settings *s, struct option_part *parts)
 {
     size_t n = 0;
+    parts[n++] = (struct option_part){ "source", capture_source_options,
+                                       capture_source_option_count, &s->capture };
     for (size_t i = 0; source_backends[i]; i++) {
         const struct source_backend *b = source_backends[i];
         if (b->option_count > 0) {
@@ -85,8 +87,8 @@ static size_t list_parts(struct settings *s, struct option_part *parts)
                 (struct option_part){ "source", b->options, b->option_count, s->sources[i] };
         }
     }
-    parts[n++] =
-        (struct option_part){ "picture", capture_options, capture_option_count, &s->capture };
+    parts[n++] = (struct option_part){ "picture", capture_picture_options,
+                                       capture_picture_option_count, &s->capture };
     parts[n++] = (struct option_part){ "encode", encode_options, encode_option_count, &s->encode };
     for (size_t i = 0; sink_backends[i]; i++) {
         const struct sink_backend *b = sink_backends[i];
@@ -100,7 +102,7 @@ struct settings *settings_new(void)
 {
     struct settings *s = calloc(1, sizeof *s);
     struct option_part *parts =
-        calloc(count_sources() + count_sinks() + 3, sizeof(struct option_part));
+        calloc(count_sources() + count_sinks() + 4, sizeof(struct option_part));
     if (s && parts && make_configs(s) == 0) {
         s->options =
             options_new("pi-camera-streamer", PCS_VERSION,

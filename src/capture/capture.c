@@ -47,14 +47,17 @@ struct capture {
 
 #define AT(field) offsetof(struct capture_config, field)
 
-const struct option_def capture_options[] = {
+const struct option_def capture_source_options[] = {
     { .name = "source",
       .type = OPTION_CHOICE,
       .offset = AT(source),
       .value = "auto",
       .choices = source_names,
-      .arg = "NAME",
       .help = "where pictures come from" },
+};
+const size_t capture_source_option_count = OPTION_COUNT(capture_source_options);
+
+const struct option_def capture_picture_options[] = {
     { .name = "width",
       .type = OPTION_INT,
       .offset = AT(width),
@@ -82,7 +85,7 @@ const struct option_def capture_options[] = {
       .arg = "FOURCC",
       .help = "what the camera must deliver: YUYV UYVY NV12 YU12 GREY RGB3 MJPG H264" },
 };
-const size_t capture_option_count = OPTION_COUNT(capture_options);
+const size_t capture_picture_option_count = OPTION_COUNT(capture_picture_options);
 
 static int backend_index(const char *name)
 {

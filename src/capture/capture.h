@@ -28,8 +28,10 @@ struct capture_config {
     int64_t width, height, fps;
     const char *format; /* FOURCC, NULL = any */
 };
-extern const struct option_def capture_options[];
-extern const size_t capture_option_count;
+extern const struct option_def capture_source_options[];
+extern const size_t capture_source_option_count;
+extern const struct option_def capture_picture_options[];
+extern const size_t capture_picture_option_count;
 
 /* `backend_configs` is parallel to source_backends. Judges the options together; 0 or -EINVAL. */
 int capture_check(const struct capture_config *config, const void *const *backend_configs,

@@ -168,6 +168,17 @@ static void expect_exit(struct probe *p, int status, char *log, size_t size)
         fail_msg("exit status %x, not %d: %s", (unsigned)got, status, log);
 }
 
+/* A second wish, later than an echo of the first could be: until it is heeded. */
+static void interrupt_again(struct probe *p)
+{
+    siginfo_t info = { 0 };
+    for (int ms = 0; ms < DEADLINE_MS && info.si_pid == 0; ms += 20) {
+        kill(p->pid, SIGINT);
+        (void)poll(NULL, 0, 20);
+        assert_int_equal(waitid(P_PID, (id_t)p->pid, &info, WEXITED | WNOHANG | WNOWAIT), 0);
+    }
+}
+
 static void test_stop_signals(void **state)
 {
     static const int signals[] = { SIGINT, SIGTERM };
@@ -208,7 +219,7 @@ static void test_second_interrupt_while_blocked(void **state)
     expect_said(&p, 'r');
     kill(p.pid, SIGINT);
     expect_said(&p, 's');
-    kill(p.pid, SIGINT);
+    interrupt_again(&p);
     expect_exit(&p, 1, log, sizeof(log));
     assert_non_null(strstr(log, "interrupted again: quitting at once"));
 }
@@ -222,8 +233,23 @@ static void test_second_interrupt_while_waiting(void **state)
     expect_said(&p, 'r');
     kill(p.pid, SIGINT);
     expect_said(&p, 's');
-    kill(p.pid, SIGINT);
+    interrupt_again(&p);
     expect_exit(&p, 1, log, sizeof(log));
+}
+
+/* timeout(1) interrupts a program and then its group: one wish, two signals. */
+static void test_an_echo_is_no_second_interrupt(void **state)
+{
+    struct probe p;
+    char log[1000];
+    (void)state;
+    run_child(&p, stop_and_block);
+    expect_said(&p, 'r');
+    kill(p.pid, SIGINT);
+    kill(p.pid, SIGINT);
+    expect_said(&p, 's');
+    go_on(&p);
+    expect_exit(&p, 12, log, sizeof(log));
 }
 
 /* After SIGTERM or a natural end one SIGINT changes nothing; the second is the second. */
@@ -424,6 +450,7 @@ int main(void)
         cmocka_unit_test(test_reload_then_stop),
         cmocka_unit_test(test_second_interrupt_while_blocked),
         cmocka_unit_test(test_second_interrupt_while_waiting),
+        cmocka_unit_test(test_an_echo_is_no_second_interrupt),
         cmocka_unit_test(test_first_interrupt_while_stopping),
         cmocka_unit_test(test_broken_pipe_is_an_error_only),
 #ifdef PCS_HAVE_SYSTEMD

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,8 @@
 #include "pcs/log.h"
 #include "pcs/stop.h"
 #include "pcs/thread.h"
+
+#define ECHO_US (100 * CLOCK_MS)
 
 /* Who supervises us. */
 struct supervisor {
@@ -69,8 +72,21 @@ struct service {
 
 /* ---- signals ---- */
 
+/* When the first SIGINT came: for the handler, which has no argument of ours. */
+static _Atomic int64_t first_sigint_us;
+
+/* timeout(1) and some shells send one interruption to us and again to our group: that is no second
+ * wish of a person. Async-signal-safe. */
+static bool is_echo(void)
+{
+    return clock_now_us() - atomic_load(&first_sigint_us) < ECHO_US;
+}
+
 static void quit_now(int signal)
 {
+    if (is_echo()) {
+        return;
+    }
     static const char line[] = "interrupted again: quitting at once, unfinished\n";
     (void)signal;
     (void)!write(STDERR_FILENO, line, sizeof(line) - 1); /* nobody is left to tell */
@@ -87,6 +103,7 @@ static void set_handler(int signal, void (*handler)(int))
 /* The first SIGINT while stopping for another reason: as good as stopped, the next one counts. */
 static void heed_next(int signal)
 {
+    atomic_store(&first_sigint_us, clock_now_us());
     set_handler(signal, quit_now);
 }
 
@@ -104,8 +121,11 @@ static void take_signal(struct service *s, int signal)
         s->reload = true;
         return;
     }
-    if (signal == SIGINT && s->sigints++ > 0)
+    if (signal == SIGINT && s->sigints++ > 0) {
         quit_now(signal);
+    } else if (signal == SIGINT) {
+        atomic_store(&first_sigint_us, clock_now_us());
+    }
     if (!stop_requested(s->stop))
         log_info("%s: stopping", signal == SIGINT ? "interrupted" : "terminated");
     s->interrupted = true;
