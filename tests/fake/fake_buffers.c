@@ -108,6 +108,7 @@ int fake_request_locked(struct fake *f, struct fake_handle *h, struct v4l2_reque
     fake_free_buffers_locked(f);
     f->owner = NULL;
     arg->capabilities = V4L2_BUF_CAP_SUPPORTS_MMAP | V4L2_BUF_CAP_SUPPORTS_ORPHANED_BUFS;
+    arg->flags = 0;
     if (arg->count == 0) {
         return 0;
     }
@@ -144,7 +145,8 @@ int fake_queue_locked(struct fake *f, struct fake_handle *h, struct v4l2_buffer 
         return f->owner ? -EBUSY : -EINVAL;
     }
     if (arg->type != V4L2_BUF_TYPE_VIDEO_CAPTURE || arg->memory != V4L2_MEMORY_MMAP ||
-        arg->index >= f->buffer_count || f->buffer[arg->index].state != BUFFER_IDLE) {
+        arg->index >= f->buffer_count || f->buffer[arg->index].state != BUFFER_IDLE ||
+        arg->flags & V4L2_BUF_FLAG_REQUEST_FD) {
         return -EINVAL;
     }
     f->buffer[arg->index].state = BUFFER_QUEUED;

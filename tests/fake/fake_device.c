@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* File handles and ioctls of the emulated camera. */
+/* File handles of the emulated camera. */
 #include "fake_device.h"
 
 #include <errno.h>
@@ -20,30 +20,6 @@
 static struct fake fake = { .lock = PTHREAD_MUTEX_INITIALIZER, .memory = -1 };
 static pthread_once_t fake_once = PTHREAD_ONCE_INIT;
 
-static const struct v4l2_queryctrl controls[FAKE_CONTROLS] = {
-    { .id = V4L2_CID_BRIGHTNESS,
-      .type = V4L2_CTRL_TYPE_INTEGER,
-      .name = "Brightness",
-      .minimum = 0,
-      .maximum = 255,
-      .step = 1,
-      .default_value = 128 },
-    { .id = V4L2_CID_CONTRAST,
-      .type = V4L2_CTRL_TYPE_INTEGER,
-      .name = "Contrast",
-      .minimum = 0,
-      .maximum = 100,
-      .step = 1,
-      .default_value = 50 },
-    { .id = V4L2_CID_HFLIP,
-      .type = V4L2_CTRL_TYPE_BOOLEAN,
-      .name = "Horizontal Flip",
-      .minimum = 0,
-      .maximum = 1,
-      .step = 1,
-      .default_value = 0 },
-};
-
 static void init_once(void)
 {
     pthread_condattr_t attr;
@@ -52,9 +28,7 @@ static void init_once(void)
     pthread_cond_init(&fake.changed, &attr);
     pthread_condattr_destroy(&attr);
     fake.scratch = malloc((size_t)FORMAT_MAX_SIZE * FORMAT_MAX_SIZE / 4);
-    for (int i = 0; i < FAKE_CONTROLS; i++) {
-        fake.control[i] = controls[i].default_value;
-    }
+    fake_reset_controls(&fake);
 }
 
 static struct fake *enter(void)
@@ -122,7 +96,9 @@ static int open_locked(struct fake *f, int flags)
         return h ? -ENOENT : -EMFILE;
     }
     int efd_flags = (flags & O_NONBLOCK ? EFD_NONBLOCK : 0) | (flags & O_CLOEXEC ? EFD_CLOEXEC : 0);
-    *h = (struct fake_handle){ .used = true, .fd = eventfd(0, efd_flags) };
+    *h = (struct fake_handle){ .used = true,
+                               .fd = eventfd(0, efd_flags),
+                               .priority = V4L2_PRIORITY_DEFAULT };
     h->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (h->fd < 0 || h->event_fd < 0) {
         h->used = false;
@@ -155,13 +131,6 @@ static void orphan_maps_locked(struct fake *f)
             f->map[i].orphan = true;
             f->orphans++;
         }
-    }
-}
-
-static void release_maps_locked(struct fake *f)
-{
-    for (int i = 0; i < FAKE_MAPS; i++) {
-        f->map[i] = (struct fake_map){ 0 };
     }
 }
 
@@ -252,290 +221,6 @@ void device_unmapped(void *at)
     leave(f);
 }
 
-static int query_cap(const struct fake *f, struct v4l2_capability *out)
-{
-    const struct {
-        const char *kind;
-        uint32_t caps;
-    } kinds[] = { { "camera", V4L2_CAP_VIDEO_CAPTURE },
-                  { "meta", V4L2_CAP_META_CAPTURE },
-                  { "output", V4L2_CAP_VIDEO_OUTPUT },
-                  { "mplane", V4L2_CAP_VIDEO_CAPTURE_MPLANE } };
-    *out = (struct v4l2_capability){ .version = 0x060100 };
-    (void)snprintf((char *)out->driver, sizeof out->driver, "v4l2fake");
-    (void)snprintf((char *)out->card, sizeof out->card, "Fake camera");
-    (void)snprintf((char *)out->bus_info, sizeof out->bus_info, "platform:v4l2fake");
-    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
-        if (strcmp(kinds[i].kind, f->kind) == 0) {
-            out->device_caps = kinds[i].caps | V4L2_CAP_STREAMING | V4L2_CAP_EXT_PIX_FORMAT;
-        }
-    }
-    out->capabilities = out->device_caps | V4L2_CAP_DEVICE_CAPS;
-    return 0;
-}
-
-static int enum_format(const struct fake *f, struct v4l2_fmtdesc *arg)
-{
-    if (arg->type != V4L2_BUF_TYPE_VIDEO_CAPTURE || arg->index >= (uint32_t)f->format_count ||
-        strcmp(f->kind, "camera") != 0) {
-        return -EINVAL;
-    }
-    const struct format_info *info = format_info(f->formats[arg->index]);
-    arg->pixelformat = info->fourcc;
-    arg->flags = info->compressed ? V4L2_FMT_FLAG_COMPRESSED : 0;
-    (void)snprintf((char *)arg->description, sizeof arg->description, "%s", info->name);
-    return 0;
-}
-
-static int enum_size(const struct fake *f, struct v4l2_frmsizeenum *arg)
-{
-    struct fake_size sizes[FAKE_SIZES];
-    enum format_id id = format_by_fourcc(arg->pixel_format);
-    int n = id ? fake_sizes_of(f, id, sizes) : 0;
-    if (arg->index >= (uint32_t)n) {
-        return -EINVAL;
-    }
-    arg->type = V4L2_FRMSIZE_TYPE_DISCRETE;
-    arg->discrete.width = (uint32_t)sizes[arg->index].width;
-    arg->discrete.height = (uint32_t)sizes[arg->index].height;
-    return 0;
-}
-
-static int enum_interval(const struct fake *f, struct v4l2_frmivalenum *arg)
-{
-    int rates[FAKE_RATES];
-    enum format_id id = format_by_fourcc(arg->pixel_format);
-    int n = id ? fake_rates_of(f, id, (int)arg->width, (int)arg->height, rates) : 0;
-    if (arg->index >= (uint32_t)n) {
-        return -EINVAL;
-    }
-    arg->type = V4L2_FRMIVAL_TYPE_DISCRETE;
-    arg->discrete = (struct v4l2_fract){ 1, (uint32_t)rates[arg->index] };
-    return 0;
-}
-
-static int set_format(struct fake *f, const struct fake_handle *h, struct v4l2_format *arg,
-                      bool only_try)
-{
-    if (arg->type != V4L2_BUF_TYPE_VIDEO_CAPTURE || strcmp(f->kind, "camera") != 0) {
-        return -EINVAL;
-    }
-    bool taken = f->busy || f->orphans > 0 || f->buffer_count > 0 || (f->owner && f->owner != h);
-    if (!only_try && taken) {
-        return -EBUSY;
-    }
-    fake_set_mode_locked(f, &arg->fmt.pix, only_try);
-    return 0;
-}
-
-static int say_parm(const struct fake *f, struct v4l2_streamparm *arg)
-{
-    if (arg->type != V4L2_BUF_TYPE_VIDEO_CAPTURE) {
-        return -EINVAL;
-    }
-    arg->parm.capture = (struct v4l2_captureparm){
-        .capability = V4L2_CAP_TIMEPERFRAME,
-        .timeperframe = { (uint32_t)f->format.fps_den, (uint32_t)f->format.fps_num },
-        .readbuffers = 4,
-    };
-    return 0;
-}
-
-static int set_parm(struct fake *f, struct v4l2_streamparm *arg)
-{
-    struct v4l2_fract wanted = arg->parm.capture.timeperframe;
-    int rates[FAKE_RATES], n;
-    n = fake_rates_of(f, f->format.id, f->format.width, f->format.height, rates);
-    int rate = wanted.numerator ? (int)(wanted.denominator / wanted.numerator) : rates[0];
-    for (int i = 0, best = INT_MAX; i < n && !f->streaming; i++) {
-        if (abs(rates[i] - rate) < best) {
-            best = abs(rates[i] - rate);
-            f->format.fps_num = rates[i];
-        }
-    }
-    return f->streaming ? -EBUSY : say_parm(f, arg);
-}
-
-static int find_control(uint32_t id)
-{
-    for (int i = 0; i < FAKE_CONTROLS; i++) {
-        if (controls[i].id == id) {
-            return i;
-        }
-    }
-    return -EINVAL;
-}
-
-static int query_control(struct v4l2_queryctrl *arg)
-{
-    uint32_t id = arg->id & V4L2_CTRL_ID_MASK;
-    bool next = arg->id & V4L2_CTRL_FLAG_NEXT_CTRL;
-    for (int i = 0; i < FAKE_CONTROLS; i++) {
-        if (next ? controls[i].id > id : controls[i].id == id) {
-            *arg = controls[i];
-            return 0;
-        }
-    }
-    return -EINVAL;
-}
-
-static int change_control(struct fake *f, struct v4l2_control *arg, bool set)
-{
-    int i = find_control(arg->id);
-    if (i < 0) {
-        return i;
-    }
-    if (set && (arg->value < controls[i].minimum || arg->value > controls[i].maximum)) {
-        return -ERANGE;
-    }
-    f->control[i] = set ? arg->value : f->control[i];
-    arg->value = f->control[i];
-    return 0;
-}
-
-static int change_controls(struct fake *f, struct v4l2_ext_controls *arg, bool set)
-{
-    for (uint32_t i = 0; i < arg->count; i++) {
-        struct v4l2_control one = { arg->controls[i].id, arg->controls[i].value };
-        int code = change_control(f, &one, set);
-        if (code < 0) {
-            arg->error_idx = i;
-            return code;
-        }
-        arg->controls[i].value = one.value;
-    }
-    return 0;
-}
-
-static int subscribe(struct fake_handle *h, const struct v4l2_event_subscription *arg, bool on)
-{
-    if (arg->type != V4L2_EVENT_SOURCE_CHANGE) {
-        return -EINVAL;
-    }
-    h->wants_source_change = on;
-    return 0;
-}
-
-static int take_event(struct fake_handle *h, struct v4l2_event *arg)
-{
-    if (h->events == 0) {
-        return -ENOENT;
-    }
-    *arg = (struct v4l2_event){ .type = V4L2_EVENT_SOURCE_CHANGE,
-                                .u.src_change.changes = V4L2_EVENT_SRC_CH_RESOLUTION };
-    arg->pending = --h->events;
-    if (h->events == 0) {
-        fake_calm(h->event_fd);
-    }
-    return 0;
-}
-
-static int enum_input(struct v4l2_input *arg)
-{
-    if (arg->index > 0) {
-        return -EINVAL;
-    }
-    *arg = (struct v4l2_input){ .type = V4L2_INPUT_TYPE_CAMERA };
-    (void)snprintf((char *)arg->name, sizeof arg->name, "Camera 1");
-    return 0;
-}
-
-static int ioctl_format(struct fake *f, struct fake_handle *h, unsigned long request, void *arg)
-{
-    struct v4l2_format *format = arg;
-    switch (request) {
-    case VIDIOC_QUERYCAP:
-        return query_cap(f, arg);
-    case VIDIOC_ENUM_FMT:
-        return enum_format(f, arg);
-    case VIDIOC_ENUM_FRAMESIZES:
-        return enum_size(f, arg);
-    case VIDIOC_ENUM_FRAMEINTERVALS:
-        return enum_interval(f, arg);
-    case VIDIOC_G_FMT:
-        if (format->type != V4L2_BUF_TYPE_VIDEO_CAPTURE) {
-            return -EINVAL;
-        }
-        fake_say_mode_locked(f, &format->fmt.pix);
-        return 0;
-    case VIDIOC_S_FMT:
-    case VIDIOC_TRY_FMT:
-        return set_format(f, h, arg, request == VIDIOC_TRY_FMT);
-    case VIDIOC_G_PARM:
-        return say_parm(f, arg);
-    case VIDIOC_S_PARM:
-        return set_parm(f, arg);
-    default:
-        return -ENOTTY;
-    }
-}
-
-static int stream_off(struct fake *f, const struct fake_handle *h)
-{
-    if (f->owner && f->owner != h) {
-        return -EBUSY;
-    }
-    fake_stream_off_locked(f);
-    return 0;
-}
-
-static int request_buffers(struct fake *f, struct fake_handle *h, void *arg)
-{
-    int code = fake_request_locked(f, h, arg);
-    if (code == 0) {
-        release_maps_locked(f); /* orphaned buffers no longer hold the queue */
-    }
-    return code;
-}
-
-static int ioctl_stream(struct fake *f, struct fake_handle *h, unsigned long request, void *arg)
-{
-    switch (request) {
-    case VIDIOC_REQBUFS:
-        return request_buffers(f, h, arg);
-    case VIDIOC_QUERYBUF:
-        return fake_query_locked(f, arg);
-    case VIDIOC_QBUF:
-        return fake_queue_locked(f, h, arg);
-    case VIDIOC_DQBUF:
-        return fake_dequeue_locked(f, h, arg);
-    case VIDIOC_STREAMON:
-        return f->busy ? -EBUSY : fake_stream_on_locked(f, h);
-    case VIDIOC_STREAMOFF:
-        return stream_off(f, h);
-    case VIDIOC_SUBSCRIBE_EVENT:
-    case VIDIOC_UNSUBSCRIBE_EVENT:
-        return subscribe(h, arg, request == VIDIOC_SUBSCRIBE_EVENT);
-    case VIDIOC_DQEVENT:
-        return take_event(h, arg);
-    default:
-        return -ENOTTY;
-    }
-}
-
-static int ioctl_control(struct fake *f, unsigned long request, void *arg)
-{
-    switch (request) {
-    case VIDIOC_QUERYCTRL:
-        return query_control(arg);
-    case VIDIOC_G_CTRL:
-    case VIDIOC_S_CTRL:
-        return change_control(f, arg, request == VIDIOC_S_CTRL);
-    case VIDIOC_G_EXT_CTRLS:
-    case VIDIOC_S_EXT_CTRLS:
-        return change_controls(f, arg, request == VIDIOC_S_EXT_CTRLS);
-    case VIDIOC_ENUMINPUT:
-        return enum_input(arg);
-    case VIDIOC_G_INPUT:
-        *(int *)arg = 0;
-        return 0;
-    case VIDIOC_S_INPUT:
-        return *(int *)arg == 0 ? 0 : -EINVAL;
-    default:
-        return -ENOTTY;
-    }
-}
-
 static int dispatch_locked(struct fake *f, int fd, unsigned long request, void *arg)
 {
     struct fake_handle *h = find_locked(f, fd);
@@ -543,9 +228,12 @@ static int dispatch_locked(struct fake *f, int fd, unsigned long request, void *
     if (!h || h->dead) {
         return -ENODEV;
     }
-    int code = ioctl_format(f, h, request, arg);
-    code = code == -ENOTTY ? ioctl_stream(f, h, request, arg) : code;
-    return code == -ENOTTY ? ioctl_control(f, request, arg) : code;
+    if (_IOC_SIZE(request) > 0 && !arg) {
+        uint64_t nothing[512] = { 0 };
+        int code = fake_ioctl_locked(f, h, request, nothing);
+        return code == -ENOTTY ? code : -EFAULT;
+    }
+    return fake_ioctl_locked(f, h, request, arg);
 }
 
 int device_ioctl(int fd, unsigned long request, void *arg)

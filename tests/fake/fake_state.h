@@ -12,11 +12,11 @@
 #include "fake_media.h"
 #include "pcs/format.h"
 
-#define FAKE_HANDLES  16
+#define FAKE_HANDLES  128
 #define FAKE_BUFFERS  32
 #define FAKE_SIZES    16
 #define FAKE_RATES    8
-#define FAKE_CONTROLS 3
+#define FAKE_CONTROLS 4
 #define FAKE_MAPS     128
 
 struct fake_handle {
@@ -24,6 +24,7 @@ struct fake_handle {
     int fd;          /* an eventfd, readable while a filled buffer waits */
     int event_fd;
     bool wants_source_change;
+    uint32_t priority;
     unsigned events; /* source changes that wait */
 };
 
@@ -99,6 +100,9 @@ int fake_rates_of(const struct fake *f, enum format_id id, int width, int height
 void fake_set_mode_locked(struct fake *f, struct v4l2_pix_format *wanted, bool only_try);
 void fake_say_mode_locked(const struct fake *f, struct v4l2_pix_format *out);
 void fake_wake_locked(struct fake *f); /* readers of every handle */
+
+void fake_reset_controls(struct fake *f);
+int fake_ioctl_locked(struct fake *f, struct fake_handle *h, unsigned long request, void *arg);
 
 /* Buffers and the sensor; each returns 0 or a negative errno. */
 int fake_request_locked(struct fake *f, struct fake_handle *h, struct v4l2_requestbuffers *arg);
