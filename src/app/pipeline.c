@@ -245,7 +245,7 @@ uint64_t pipeline_progress(struct pipeline *p)
     uint64_t sum = 0;
     for (size_t i = 0; i < p->sink_count; i++) {
         struct sink_totals t;
-        (void)pipeline_sink(p, i, &t); /* i is in range */
+        (void)pipeline_sink(p, i, &t);       /* i is in range */
         sum += t.sent + t.acked + t.dropped; /* being let in again and again is none */
     }
     return sum;
