@@ -251,6 +251,7 @@ static void expose(struct fake *f)
 static void *sensor_run(void *arg)
 {
     struct fake *f = arg;
+    (void)pthread_setname_np(pthread_self(), "v4l2fake"); /* so that its cost can be told apart */
     pthread_mutex_lock(&f->lock);
     while (f->streaming) {
         int64_t due_us = tick_us(f, f->tick);
