@@ -8,6 +8,7 @@
 
 #include <stdint.h>
 
+#include "pcs/log.h"
 #include "pcs/sock.h"
 #include "pcs/wire.h"
 
@@ -25,7 +26,7 @@ struct handshake {
 
 struct handshakes {
     struct handshake place[HANDSHAKES];
-    uint64_t refused;
+    struct log_limit refused_limit; /* one voice for all of them, however many they are */
 };
 
 void handshakes_init(struct handshakes *h);

@@ -53,6 +53,9 @@ void link_put(struct link *l, const struct wire_message *m);
  * nothing more will come and read until the sender closes, or the deadline. */
 void link_say_goodbye(struct link *l, int64_t deadline_us);
 
+/* Not reading for now is our own wish: that the sender is not heard does not count. */
+void link_rest(struct link *l, int64_t now_us);
+
 short link_events(const struct link *l, bool reading);
 int64_t link_deadline_us(const struct link *l); /* next probe, or silence */
 int link_check(struct link *l, int64_t now_us); /* silent or stuck for too long? */

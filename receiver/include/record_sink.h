@@ -3,7 +3,7 @@
  * Record sink: the recorder of one stream as a subscriber of the stream's hub. What the recorder
  * reports from its own thread is kept here as numbers, and the stream is woken.
  * Life: record_sink_start → frames through the hub → record_sink_finish → record_sink_free.
- * Threads: the stream's, but for record_sink_get_totals.
+ * Threads: the stream's, but for record_sink_hurry.
  */
 #pragma once
 
@@ -38,10 +38,11 @@ uint64_t record_sink_synced(const struct record_sink *r); /* every frame up to h
 bool record_sink_take_replay(struct record_sink *r, uint64_t *from_seq);
 /* The disk is slower than the line: reading should wait a moment. */
 bool record_sink_is_behind(const struct record_sink *r);
-/* The stream ended at frame `last_seq`: write and sync at once, or ask for what is missing. True when
- * everything up to there is on disk. */
-bool record_sink_end(struct record_sink *r, uint64_t last_seq, int64_t now_us);
+/* The stream has ended: write and sync at once, or ask for what was refused behind `synced_seq`. */
+void record_sink_end(struct record_sink *r, uint64_t synced_seq, int64_t now_us);
 void record_sink_finish(struct record_sink *r, int64_t deadline_us); /* blocks until then at most */
+void record_sink_hurry(struct record_sink *r,
+                       int64_t deadline_us); /* … or until then; any thread */
 
 struct record_sink_totals {
     uint64_t written;

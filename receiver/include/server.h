@@ -25,10 +25,9 @@ void server_stop(struct server *s, int64_t deadline_us);
 void server_free(struct server *s);
 
 struct server_totals {
-    unsigned active, connected, streams; /* with a thread, with a connection, ever */
+    unsigned active, connected; /* streams: with a thread, with a connection */
+    unsigned paused;            /* recordings that wait for the disk */
     uint64_t received, lost, written, bytes;
-    unsigned paused;  /* recordings that wait for the disk */
-    uint64_t refused; /* connections that were turned away */
 };
 void server_get_totals(struct server *s, struct server_totals *out);
 struct cJSON *server_report(struct server *s); /* the summary's "streams" */

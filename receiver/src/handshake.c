@@ -8,12 +8,9 @@
 
 #include "pcs/clock.h"
 #include "pcs/conn.h"
-#include "pcs/log.h"
 
 #define PATIENCE_US     (5 * CLOCK_S)
 #define USER_TIMEOUT_MS 10000
-
-static struct log_limit refused_limit; /* one voice for all of them, however many they are */
 
 void handshakes_init(struct handshakes *h)
 {
@@ -44,8 +41,7 @@ void handshake_refuse(struct conn *conn, uint16_t code, const char *text)
 
 static void refuse(struct handshakes *h, struct handshake *p, uint16_t code, const char *text)
 {
-    log_limited(&refused_limit, 5 * CLOCK_S, LOG_WARN, "%s refused: %s", p->peer, text);
-    h->refused++;
+    log_limited(&h->refused_limit, 5 * CLOCK_S, LOG_WARN, "%s refused: %s", p->peer, text);
     handshake_refuse(p->conn, code, text);
     p->conn = NULL;
 }

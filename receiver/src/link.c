@@ -11,7 +11,7 @@
 
 #define SILENCE_US   (10 * CLOCK_S) /* a sender answers a probe every second */
 #define FIRST_PROBES 8              /* in quick succession: the offset is good from the start */
-#define READS        64             /* in a row, before acknowledgements have their turn */
+#define READ_BYTES   (1 << 20)      /* in a row, before everything else has its turn */
 #define FIRST_US     (50 * CLOCK_MS)
 #define PROBE_US     CLOCK_S
 
@@ -84,8 +84,8 @@ static int handle_messages(struct link *l)
     return code < 0 ? err_set(&l->error, code, "broken message: %s", err_text(code)) : 0;
 }
 
-/* One read. 1: what was asked for came, so there may be more; 0: that was all. */
-static int receive_some(struct link *l)
+/* One read: the bytes when what was asked for came, so that there may be more; 0: that was all. */
+static ssize_t receive_some(struct link *l)
 {
     struct iovec iov[2];
     int count = wire_rx_want(&l->rx, iov);
@@ -100,17 +100,17 @@ static int receive_some(struct link *l)
     }
     wire_rx_got(&l->rx, (size_t)n);
     int code = handle_messages(l);
-    return code < 0 ? code : (size_t)n == room;
+    return code < 0 ? code : (size_t)n == room ? n : 0;
 }
 
 int link_receive(struct link *l)
 {
     l->heard_us = clock_now_us();
-    int code = 1;
-    for (int i = 0; i < READS && code > 0; i++) {
-        code = receive_some(l);
+    ssize_t n = 1;
+    for (ssize_t sum = 0; n > 0 && sum < READ_BYTES; sum += n) {
+        n = receive_some(l);
     }
-    return code < 0 ? code : 0;
+    return n < 0 ? (int)n : 0;
 }
 
 void link_put(struct link *l, const struct wire_message *m)
@@ -167,6 +167,11 @@ void link_say_goodbye(struct link *l, int64_t deadline_us)
             return;
         }
     }
+}
+
+void link_rest(struct link *l, int64_t now_us)
+{
+    l->heard_us = now_us;
 }
 
 short link_events(const struct link *l, bool reading)

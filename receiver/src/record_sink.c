@@ -135,10 +135,10 @@ bool record_sink_is_behind(const struct record_sink *r)
     return stats.bytes > BEHIND_BYTES && !is_paused(r);
 }
 
-bool record_sink_end(struct record_sink *r, uint64_t last_seq, int64_t now_us)
+void record_sink_end(struct record_sink *r, uint64_t synced_seq, int64_t now_us)
 {
     if (r->ended) {
-        return record_sink_synced(r) >= last_seq;
+        return;
     }
     if (refused(r) == r->dropped_seen) {
         hub_end(r->hub); /* the recorder writes all it has, and syncs */
@@ -146,15 +146,19 @@ bool record_sink_end(struct record_sink *r, uint64_t last_seq, int64_t now_us)
     } else if (!is_paused(r) && now_us - r->asked_us > ASK_AGAIN_US) {
         /* Refused at the very end, so that no later frame shows the recorder a hole. */
         r->asked_us = now_us;
-        atomic_store(&r->replay_seq, record_sink_synced(r) + 1);
+        atomic_store(&r->replay_seq, synced_seq + 1);
     }
-    return record_sink_synced(r) >= last_seq;
 }
 
 void record_sink_finish(struct record_sink *r, int64_t deadline_us)
 {
     hub_end(r->hub);
     recorder_finish(r->recorder, deadline_us);
+}
+
+void record_sink_hurry(struct record_sink *r, int64_t deadline_us)
+{
+    recorder_hurry(r->recorder, deadline_us);
 }
 
 void record_sink_get_totals(struct record_sink *r, struct record_sink_totals *out)

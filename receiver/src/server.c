@@ -21,6 +21,7 @@
 
 #define REMEMBERED 256              /* streams that sleep; the oldest of them is forgotten first */
 #define REST_US    (200 * CLOCK_MS) /* from accepting, when there are no fds left */
+#define ACCEPTS    64               /* in a row, before hellos have their turn */
 
 struct server {
     const struct config *config;
@@ -32,13 +33,13 @@ struct server {
     char host[65];
 
     struct handshakes handshakes; /* the listener thread's */
-    struct log_limit accept_limit;
+    struct log_limit accept_limit, full_limit;
 
     pthread_mutex_t lock; /* guards the table of streams; a stream's own lock is taken inside */
     struct stream **streams;
     size_t count, space;
     unsigned serial;
-    uint64_t refused;
+    struct server_totals forgotten; /* what streams that are in the table no more had */
 };
 
 /* ---- from the streams' threads ---- */
@@ -81,23 +82,66 @@ static unsigned active_locked(struct server *s)
     return n;
 }
 
-/* Taken out of the table, the caller frees it; NULL when there are not too many. */
+static void add_totals(struct server_totals *sum, const struct stream_totals *t)
+{
+    sum->active += t->active;
+    sum->connected += t->connected;
+    sum->paused += t->recording_paused;
+    sum->received += t->received;
+    sum->lost += t->lost;
+    sum->written += t->written;
+    sum->bytes += t->bytes;
+}
+
+static struct stream *take_out_locked(struct server *s, size_t i)
+{
+    struct stream *stream = s->streams[i];
+    struct stream_totals t;
+    stream_get_totals(stream, &t);
+    add_totals(&s->forgotten, &t);
+    s->count--;
+    for (; i < s->count; i++) {
+        s->streams[i] = s->streams[i + 1];
+    }
+    return stream;
+}
+
+/* Taken out of the table: a sleeping stream that brought nothing, the oldest one when there are too
+ * many, or NULL. */
 static struct stream *forget_locked(struct server *s)
 {
-    if (s->count < REMEMBERED + (size_t)s->config->max_senders) {
-        return NULL;
-    }
+    size_t oldest = s->count;
     for (size_t i = 0; i < s->count; i++) {
-        struct stream *stream = s->streams[i];
-        if (!stream_active(stream)) {
-            s->count--;
-            for (size_t k = i; k < s->count; k++) {
-                s->streams[k] = s->streams[k + 1];
-            }
-            return stream;
+        struct stream_totals t;
+        stream_get_totals(s->streams[i], &t);
+        if (!t.active && t.received == 0) {
+            return take_out_locked(s, i);
+        }
+        oldest = !t.active && oldest == s->count ? i : oldest;
+    }
+    bool many = s->count >= REMEMBERED + (size_t)s->config->max_senders;
+    return many && oldest < s->count ? take_out_locked(s, oldest) : NULL;
+}
+
+static void forget_some(struct server *s)
+{
+    struct stream *stream;
+    do {
+        pthread_mutex_lock(&s->lock);
+        stream = forget_locked(s);
+        pthread_mutex_unlock(&s->lock);
+        stream_free(stream);
+    } while (stream);
+}
+
+/* Have a stream that only waits for its sender make room for somebody who is here. */
+static void make_room_locked(struct server *s)
+{
+    for (size_t i = 0; i < s->count; i++) {
+        if (stream_yield(s->streams[i])) {
+            return;
         }
     }
-    return NULL;
 }
 
 static struct stream *add_locked(struct server *s, const struct wire_hello *hello)
@@ -119,32 +163,44 @@ static struct stream *add_locked(struct server *s, const struct wire_hello *hell
     return stream;
 }
 
+/* The stream this hello belongs to, or NULL. Nobody but the listener adds any. */
+static struct stream *find_or_add(struct server *s, const struct wire_hello *hello, bool *known,
+                                  bool *full)
+{
+    pthread_mutex_lock(&s->lock);
+    struct stream *stream = find_locked(s, hello->session);
+    *known = stream != NULL;
+    *full = (!stream || !stream_active(stream)) &&
+            active_locked(s) >= (unsigned)s->config->max_senders;
+    if (*full) {
+        make_room_locked(s);
+    }
+    pthread_mutex_unlock(&s->lock);
+    if (stream || *full) {
+        return stream;
+    }
+    forget_some(s);
+    pthread_mutex_lock(&s->lock);
+    stream = add_locked(s, hello);
+    pthread_mutex_unlock(&s->lock);
+    return stream;
+}
+
 static void on_hello(void *arg, struct conn *conn, const char *peer, const struct wire_hello *hello)
 {
     struct server *s = arg;
-    pthread_mutex_lock(&s->lock);
-    struct stream *stream = find_locked(s, hello->session);
-    bool full = (!stream || !stream_active(stream)) &&
-                active_locked(s) >= (unsigned)s->config->max_senders;
-    struct stream *forgotten = NULL;
-    bool known = stream != NULL;
-    if (!stream && !full) {
-        forgotten = forget_locked(s);
-        stream = add_locked(s, hello);
-    }
-    s->refused += full;
-    pthread_mutex_unlock(&s->lock);
-    stream_free(forgotten);
+    bool known, full;
+    char format[64];
+    struct stream *stream = find_or_add(s, hello, &known, &full);
     if (full) {
-        log_warn("%s refused: %lld senders are connected (--max-senders)", peer,
-                 (long long)s->config->max_senders);
+        log_limited(&s->full_limit, 5 * CLOCK_S, LOG_WARN,
+                    "%s refused: there are %lld senders (--max-senders)", peer,
+                    (long long)s->config->max_senders);
         handshake_refuse(conn, WIRE_E_BUSY, "too many senders (--max-senders)");
         return;
     }
-    char format[64];
-    format_describe(&hello->format, format, sizeof format);
-    log_info("%s %s: %s from %s (%s)", hello->name, known ? "is back" : "connected", format, peer,
-             hello->software);
+    log_info("%s %s: %s from %s (%s)", hello->name, known ? "is back" : "connected",
+             format_describe(&hello->format, format, sizeof format), peer, hello->software);
     if (!stream || stream_attach(stream, conn, hello) < 0) {
         handshake_refuse(conn, WIRE_E_REFUSED, "this receiver cannot record now");
     }
@@ -155,11 +211,11 @@ static void on_hello(void *arg, struct conn *conn, const char *peer, const struc
 static void accept_all(struct server *s, int64_t now_us)
 {
     char peer[SOCK_NAME_MAX];
-    int fd, code;
-    while ((code = sock_accept(s->listener, &fd, peer)) == 0) {
+    int fd, code = 0;
+    for (int i = 0; i < ACCEPTS && (code = sock_accept(s->listener, &fd, peer)) == 0; i++) {
         handshakes_add(&s->handshakes, fd, peer, now_us);
     }
-    if (code != -EAGAIN) {
+    if (code < 0 && code != -EAGAIN) {
         log_limited(&s->accept_limit, 10 * CLOCK_S, LOG_ERROR, "cannot accept connections: %s",
                     err_text(code));
         thread_idle();
@@ -269,20 +325,12 @@ int server_port(const struct server *s)
 
 void server_get_totals(struct server *s, struct server_totals *out)
 {
-    *out = (struct server_totals){ 0 };
     pthread_mutex_lock(&s->lock);
-    out->streams = s->serial;
-    out->refused = s->refused;
+    *out = s->forgotten;
     for (size_t i = 0; i < s->count; i++) {
         struct stream_totals t;
         stream_get_totals(s->streams[i], &t);
-        out->active += stream_active(s->streams[i]);
-        out->connected += t.connected;
-        out->paused += t.recording_paused;
-        out->received += t.received;
-        out->lost += t.lost;
-        out->written += t.written;
-        out->bytes += t.bytes;
+        add_totals(out, &t);
     }
     pthread_mutex_unlock(&s->lock);
 }

@@ -40,9 +40,8 @@ struct stream *stream_new(const struct stream_env *env, const struct wire_hello 
     memcpy(s->session, hello->session, sizeof s->session);
     (void)snprintf(s->name, sizeof s->name, "%s", *hello->name ? hello->name : "camera");
     s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    s->pool = pool_new(POOL_IDLE);
     s->files = cJSON_CreateArray();
-    if (s->wake_fd < 0 || !s->pool || !s->files) {
+    if (s->wake_fd < 0 || !s->files) {
         stream_free(s);
         return NULL;
     }
@@ -56,7 +55,6 @@ void stream_free(struct stream *s)
     }
     thread_join(&s->thread);
     conn_free(s->pending);
-    pool_free(s->pool);
     cJSON_Delete(s->files);
     if (s->wake_fd >= 0) {
         close(s->wake_fd);
@@ -84,35 +82,42 @@ static int start_recording(struct stream *s)
     return 0;
 }
 
-static void undo_start(struct stream *s)
+void stream_free_parts(struct stream *s)
 {
-    if (s->record) {
-        record_sink_finish(s->record, 0);
-        record_sink_free(s->record);
-        s->record = NULL;
-    }
-    pthread_mutex_lock(&s->lock);
-    s->pending = NULL;
-    s->active = false;
-    pthread_mutex_unlock(&s->lock);
+    record_sink_free(s->record);
     hub_free(s->hub);
+    pool_free(s->pool);
+    s->record = NULL;
     s->hub = NULL;
+    s->pool = NULL;
 }
 
-/* A sleeping stream wakes up: hub, recorder and thread. */
+int stream_begin(struct stream *s)
+{
+    s->frames_here = 0;
+    s->bye_us = 0;
+    s->pool = pool_new(POOL_IDLE);
+    s->hub = hub_new();
+    int code = s->pool && s->hub ? start_recording(s) : -ENOMEM;
+    if (code < 0) {
+        stream_free_parts(s);
+    }
+    return code;
+}
+
+/* A sleeping stream wakes up. */
 static int start(struct stream *s)
 {
     char name[16];
     (void)snprintf(name, sizeof name, "stream-%u", s->number);
-    s->frames_here = 0;
-    s->bye_us = 0;
-    s->hub = hub_new();
-    int code = s->hub ? start_recording(s) : -ENOMEM;
-    if (code == 0) {
-        code = thread_start(&s->thread, name, stream_run, s);
-    }
+    int code = stream_begin(s);
     if (code < 0) {
-        undo_start(s);
+        return code;
+    }
+    code = thread_start(&s->thread, name, stream_run, s);
+    if (code < 0) {
+        record_sink_finish(s->record, 0);
+        stream_free_parts(s);
     }
     return code;
 }
@@ -132,15 +137,37 @@ int stream_attach(struct stream *s, struct conn *conn, const struct wire_hello *
         return 0;
     }
     thread_join(&s->thread);
-    return start(s);
+    int code = start(s);
+    if (code < 0) {
+        pthread_mutex_lock(&s->lock);
+        s->pending = NULL;
+        s->active = false;
+        pthread_mutex_unlock(&s->lock);
+    }
+    return code;
 }
 
 void stream_request_stop(struct stream *s, int64_t deadline_us)
 {
     pthread_mutex_lock(&s->lock);
     s->stop_us = deadline_us;
+    if (s->finishing) {
+        record_sink_hurry(s->finishing, deadline_us);
+    }
     pthread_mutex_unlock(&s->lock);
     stream_wake(s);
+}
+
+bool stream_yield(struct stream *s)
+{
+    pthread_mutex_lock(&s->lock);
+    bool waits = s->active && !s->connected && !s->pending;
+    s->yield |= waits;
+    pthread_mutex_unlock(&s->lock);
+    if (waits) {
+        stream_wake(s);
+    }
+    return waits;
 }
 
 void stream_join(struct stream *s)
@@ -174,6 +201,7 @@ void stream_get_totals(struct stream *s, struct stream_totals *out)
                                    .written = s->written + s->recording.written,
                                    .bytes = counter_get(&s->bytes),
                                    .reconnects = s->connections > 0 ? s->connections - 1 : 0,
+                                   .active = s->active,
                                    .connected = s->connected,
                                    .recording_paused = s->recording.paused };
     pthread_mutex_unlock(&s->lock);

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "link.h"
+#include "pcs/log.h"
 #include "pcs/stats.h"
 #include "pcs/thread.h"
 #include "record_sink.h"
@@ -34,18 +35,22 @@ struct stream {
     struct hub *hub;
     struct record_sink *record;
     int64_t refresh_us;
+    struct log_limit format_limit;
     struct format format;
     int64_t wall_offset_us; /* wall - monotonic clock of the sender */
     int64_t away_us;        /* since when there is no link */
     int64_t bye_us;         /* when BYE came, 0 = not yet */
     uint64_t frames_here;   /* given to this recording */
+    uint64_t last_seq;      /* newest that came, ever */
     uint64_t acked_seq;
     uint64_t synced_seq; /* over all recordings */
 
     pthread_mutex_t lock; /* guards the rest */
     struct conn *pending; /* a new connection waits to be taken over */
     struct wire_hello pending_hello;
+    struct record_sink *finishing; /* `record` while it is being finished */
     bool active, connected;
+    bool yield; /* end as soon as it is not connected */
     uint64_t connections;
     int64_t stop_us; /* end by then; INT64_MAX = go on */
     struct tally tally;
@@ -56,6 +61,10 @@ struct stream {
 
 /* Have the thread look at what changed; from any thread. */
 void stream_wake(void *stream);
+
+/* Buffers, hub and recorder, which a sleeping stream does without. To be freed, it must be finished. */
+int stream_begin(struct stream *s);
+void stream_free_parts(struct stream *s);
 
 /* The thread: until the stream is over, its file closed and its end reported. */
 void stream_run(void *stream);

@@ -55,6 +55,7 @@ static void on_frame(void *arg, const struct wire_frame *head, struct frame *fra
     bool fresh = tally_frame(&s->tally, head->seq, head->skipped);
     pthread_mutex_unlock(&s->lock);
     if (fresh) {
+        s->last_seq = head->seq;
         counter_add(&s->bytes, frame->size);
         measure(s, head, frame);
     } else {
@@ -76,7 +77,8 @@ static void on_format(void *arg, const struct format *format)
     struct stream *s = arg;
     char text[64];
     s->format = *format;
-    log_info("%s now sends %s", s->name, format_describe(format, text, sizeof text));
+    log_limited(&s->format_limit, CLOCK_S, LOG_INFO, "%s now sends %s", s->name,
+                format_describe(format, text, sizeof text));
 }
 
 static void on_bye(void *arg, const struct wire_bye *bye)
@@ -90,10 +92,15 @@ static void on_bye(void *arg, const struct wire_bye *bye)
 
 /* ---- messages out ---- */
 
-static void send_ack(struct stream *s)
+static void note_synced(struct stream *s)
 {
     uint64_t synced = record_sink_synced(s->record);
     s->synced_seq = synced > s->synced_seq ? synced : s->synced_seq;
+}
+
+static void send_ack(struct stream *s)
+{
+    note_synced(s);
     if (s->synced_seq == s->acked_seq || !link_is_open(&s->link)) {
         return;
     }
@@ -221,18 +228,30 @@ static int64_t get_stop_us(struct stream *s)
     return stop_us;
 }
 
-/* Has the stream come to its end? Then its file is closed until *deadline_us. */
-static bool is_over(struct stream *s, int64_t now_us, int64_t *deadline_us)
+/* After BYE: is all of it on disk, and the sender knows? */
+static bool is_delivered(struct stream *s, int64_t now_us)
 {
-    *deadline_us = get_stop_us(s);
-    if (*deadline_us != INT64_MAX) {
-        return true;
+    record_sink_end(s->record, s->synced_seq, now_us);
+    note_synced(s);
+    if (!link_is_open(&s->link)) {
+        return s->acked_seq >= s->last_seq; /* else it comes back for that */
     }
-    if (s->bye_us && (record_sink_end(s->record, s->tally.newest, now_us) ||
-                      now_us - s->bye_us > LAST_SYNC_US)) {
-        return true;
-    }
-    return !link_is_open(&s->link) && (s->bye_us || now_us - s->away_us >= AWAY_US);
+    return s->synced_seq >= s->last_seq || now_us - s->bye_us > LAST_SYNC_US;
+}
+
+/* The sender is gone. A stream that brought nothing has nothing to go on with. */
+static bool is_given_up(struct stream *s, int64_t now_us)
+{
+    pthread_mutex_lock(&s->lock);
+    bool yield = s->yield;
+    pthread_mutex_unlock(&s->lock);
+    return yield || s->frames_here == 0 || now_us - s->away_us >= AWAY_US;
+}
+
+static bool is_over(struct stream *s, int64_t now_us)
+{
+    return get_stop_us(s) != INT64_MAX || (s->bye_us && is_delivered(s, now_us)) ||
+           (!link_is_open(&s->link) && is_given_up(s, now_us));
 }
 
 static int64_t next_deadline_us(struct stream *s, bool throttled, int64_t now_us)
@@ -253,6 +272,9 @@ static short wait_for_work(struct stream *s, int64_t now_us)
           .events = open ? link_events(&s->link, !throttled) : 0 },
     };
     thread_idle();
+    if (throttled) {
+        link_rest(&s->link, now_us);
+    }
     (void)poll(fds, 2, clock_poll_ms(next_deadline_us(s, throttled, now_us), now_us));
     thread_busy();
     uint64_t n;
@@ -265,19 +287,36 @@ static short wait_for_work(struct stream *s, int64_t now_us)
 /* The last acknowledgement, and the end of the connection. */
 static void part(struct stream *s)
 {
+    note_synced(s);
     if (link_is_open(&s->link)) {
         int64_t now_us = clock_now_us();
+        bool hurry = get_stop_us(s) != INT64_MAX;
         send_ack(s);
         (void)link_send(&s->link, now_us); /* the sender finds out either way */
-        link_say_goodbye(&s->link, now_us + GOODBYE_US);
+        link_say_goodbye(&s->link, now_us + (hurry ? GOODBYE_US / 2 : GOODBYE_US));
         link_close(&s->link);
     }
 }
 
-static void close_recording(struct stream *s, int64_t deadline_us)
+/* Makes the file plain, which takes as long as the disk does, or until somebody is in a hurry. */
+static void finish_recording(struct stream *s)
+{
+    pthread_mutex_lock(&s->lock);
+    s->finishing = s->record;
+    int64_t deadline_us = s->stop_us;
+    pthread_mutex_unlock(&s->lock);
+    thread_idle();
+    record_sink_finish(s->record, deadline_us);
+    thread_busy();
+    pthread_mutex_lock(&s->lock);
+    s->finishing = NULL;
+    pthread_mutex_unlock(&s->lock);
+}
+
+static void close_recording(struct stream *s)
 {
     struct record_sink_totals t;
-    record_sink_finish(s->record, deadline_us);
+    finish_recording(s);
     part(s); /* what the last sync made safe need not be sent again to another receiver */
     record_sink_get_totals(s->record, &t);
     struct cJSON *files = cJSON_CreateArray();
@@ -291,31 +330,34 @@ static void close_recording(struct stream *s, int64_t deadline_us)
     }
     pthread_mutex_unlock(&s->lock);
     cJSON_Delete(files);
-    record_sink_free(s->record);
-    s->record = NULL;
-    hub_free(s->hub);
-    s->hub = NULL;
+    stream_free_parts(s);
 }
 
-/* Asleep from here on; a connection that came too late has to come again. */
-static void fall_asleep(struct stream *s)
+/* False: its sender came back while the file was being closed. */
+static bool fall_asleep(struct stream *s, bool must)
 {
     pthread_mutex_lock(&s->lock);
-    struct conn *late = s->pending;
-    s->pending = NULL;
+    bool asleep = must || !s->pending || s->stop_us != INT64_MAX;
+    struct conn *late = asleep ? s->pending : NULL;
+    s->pending = asleep ? NULL : s->pending;
     s->connected = false;
-    s->active = false;
+    s->active = !asleep;
+    s->yield = false;
     pthread_mutex_unlock(&s->lock);
     conn_free(late);
-    s->env->ended(s->env->arg);
+    if (asleep && (s->last_seq > 0 || s->bye_us)) {
+        s->env->ended(s->env->arg);
+    }
+    return asleep;
 }
 
-void stream_run(void *arg)
+/* One recording, from a connection until its file is closed. */
+static void record_stream(struct stream *s)
 {
-    struct stream *s = arg;
-    int64_t now_us = clock_now_us(), deadline_us;
+    int64_t now_us = clock_now_us();
     s->away_us = now_us;
-    while (!is_over(s, now_us, &deadline_us)) {
+    take_connection(s, now_us);
+    while (!is_over(s, now_us)) {
         short revents = wait_for_work(s, now_us);
         now_us = clock_now_us();
         take_connection(s, now_us);
@@ -327,6 +369,18 @@ void stream_run(void *arg)
     if (s->bye_us) {
         part(s); /* the sender need not wait for the file to be made plain */
     }
-    close_recording(s, deadline_us);
-    fall_asleep(s);
+    close_recording(s);
+}
+
+void stream_run(void *arg)
+{
+    struct stream *s = arg;
+    record_stream(s);
+    while (!fall_asleep(s, false)) {
+        if (stream_begin(s) < 0) {
+            (void)fall_asleep(s, true);
+            return;
+        }
+        record_stream(s);
+    }
 }

@@ -16,7 +16,7 @@
 
 struct finisher {
     struct thread thread;
-    _Atomic int64_t deadline_us;
+    _Atomic int64_t *deadline_us;
 
     pthread_mutex_t lock; /* guards everything below */
     pthread_cond_t changed;
@@ -69,22 +69,22 @@ static void run(void *arg)
     struct finisher *f = arg;
     struct mp4_closed file;
     while (next_file(f, &file)) {
-        finisher_do(&file, &f->deadline_us);
+        finisher_do(&file, f->deadline_us);
     }
 }
 
-int finisher_start(struct finisher **out)
+int finisher_start(struct finisher **out, _Atomic int64_t *deadline_us)
 {
     struct finisher *f = calloc(1, sizeof *f);
     if (!f) {
         return -ENOMEM;
     }
-    atomic_init(&f->deadline_us, INT64_MAX);
+    f->deadline_us = deadline_us;
     pthread_mutex_init(&f->lock, NULL);
     pthread_cond_init(&f->changed, NULL);
     int ret = thread_start(&f->thread, "finish", run, f);
     if (ret < 0) {
-        finisher_stop(f, 0);
+        finisher_stop(f);
         return ret;
     }
     *out = f;
@@ -107,12 +107,11 @@ void finisher_add(struct finisher *f, struct mp4_closed *file)
     }
 }
 
-void finisher_stop(struct finisher *f, int64_t deadline_us)
+void finisher_stop(struct finisher *f)
 {
     if (!f) {
         return;
     }
-    atomic_store(&f->deadline_us, deadline_us);
     pthread_mutex_lock(&f->lock);
     f->stopping = true;
     pthread_cond_signal(&f->changed);

@@ -13,13 +13,14 @@ struct mp4_closed;
 
 #define FINISHER_BACKLOG 8
 
-int finisher_start(struct finisher **out); /* 0 or a negative errno */
+/* Files are given up at `*deadline_us`, which may change meanwhile. 0 or a negative errno. */
+int finisher_start(struct finisher **out, _Atomic int64_t *deadline_us);
 
 /* Takes `file` over (its path and fd). */
 void finisher_add(struct finisher *f, struct mp4_closed *file);
 
-/* Finishes the backlog until `deadline_us`, leaves the rest as it is, joins, frees. */
-void finisher_stop(struct finisher *f, int64_t deadline_us);
+/* Finishes the backlog until the deadline, leaves the rest as it is, joins, frees. */
+void finisher_stop(struct finisher *f);
 
 /* Make one file plain in this thread, say how it went, close it. */
 void finisher_do(struct mp4_closed *file, _Atomic int64_t *deadline_us);

@@ -85,7 +85,7 @@ static void note_file(void *arg, const char *path)
 static void finish_file(void *arg, struct mp4_closed *file)
 {
     struct recorder *r = arg;
-    if (r->ending || (!r->finisher && finisher_start(&r->finisher) < 0)) {
+    if (r->ending || (!r->finisher && finisher_start(&r->finisher, &r->deadline_us) < 0)) {
         thread_idle();
         finisher_do(file, &r->deadline_us);
         thread_busy();
@@ -412,13 +412,22 @@ int recorder_start(struct recorder **out, const struct recorder_config *config, 
     return 0;
 }
 
+void recorder_hurry(struct recorder *r, int64_t deadline_us)
+{
+    int64_t old_us = atomic_load(&r->deadline_us);
+    while (deadline_us < old_us &&
+           !atomic_compare_exchange_weak(&r->deadline_us, &old_us, deadline_us)) {
+        /* old_us is what it has become meanwhile */
+    }
+}
+
 void recorder_finish(struct recorder *r, int64_t deadline_us)
 {
-    atomic_store(&r->deadline_us, deadline_us);
+    recorder_hurry(r, deadline_us);
     queue_close(r->queue);
     stop_request(r->stop);
     thread_join(&r->thread);
-    finisher_stop(r->finisher, deadline_us);
+    finisher_stop(r->finisher);
     r->finisher = NULL;
 }
 

@@ -47,6 +47,8 @@ int recorder_start(struct recorder **out, const struct recorder_config *config, 
 /* The queue is closed or is closed now: writes what is queued, syncs, makes the file plain (given up
  * at `deadline_us`, the fragmented file stays and plays), joins. Safe to call once. */
 void recorder_finish(struct recorder *r, int64_t deadline_us);
+/* Bring the deadline nearer while another thread is in recorder_finish, or about to be. Any thread. */
+void recorder_hurry(struct recorder *r, int64_t deadline_us);
 void recorder_free(struct recorder *r);
 
 struct recorder_stats {

@@ -44,12 +44,18 @@ class Program:
         self.process = subprocess.Popen(self.args, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                         stdin=subprocess.DEVNULL, env=full, cwd=cwd)
         self.lines = []
+        self.out = b""
         self.reader = threading.Thread(target=self._read, daemon=True)
+        self.out_reader = threading.Thread(target=self._read_out, daemon=True)
         self.reader.start()
+        self.out_reader.start()
 
     def _read(self):
         for line in self.process.stderr:
             self.lines.append(line.decode(errors="replace").rstrip("\n"))
+
+    def _read_out(self):
+        self.out = self.process.stdout.read()  # a pipe holds less than a long summary
 
     @property
     def log(self):
@@ -88,7 +94,8 @@ class Program:
             self.process.wait()
             raise AssertionError(f"{self.args[0]} hangs:\n{self.log}") from None
         self.reader.join(5)
-        out = self.process.stdout.read().decode()
+        self.out_reader.join(5)
+        out = self.out.decode()
         assert "Sanitizer" not in self.log, self.log
         if not out:
             return self.process.returncode, None
@@ -108,6 +115,24 @@ class Program:
     def rss_kb(self):
         with open(f"/proc/{self.pid}/status") as f:
             return int(re.search(r"VmRSS:\s+(\d+)", f.read()).group(1))
+
+    def threads(self):
+        return len(os.listdir(f"/proc/{self.pid}/task"))
+
+    def cpu_share(self, seconds):
+        """Of one core, over that time."""
+        def used():
+            total = 0
+            for task in os.listdir(f"/proc/{self.pid}/task"):
+                try:
+                    with open(f"/proc/{self.pid}/task/{task}/schedstat") as f:
+                        total += int(f.read().split()[0])
+                except OSError:
+                    pass  # it has just ended
+            return total / 1e9
+        before = used()
+        time.sleep(seconds)  # the time that is measured
+        return (used() - before) / seconds
 
     def __enter__(self):
         return self

@@ -5,10 +5,11 @@ import os
 import random
 import socket
 import struct
+import time
 
 import pytest
 import wire
-from pcs import probe, receiver, sender, wait_for
+from pcs import RECEIVER, SANITIZED, SLOW, Program, probe, receiver, sender, wait_for
 
 
 def stream_in(r, frames=20, name="good"):
@@ -184,6 +185,100 @@ def test_more_senders_than_allowed(tmp_path):
         kind, body = third.receive()
         assert kind == wire.ERROR and b"max-senders" in body
         r.stop()
+
+
+def test_more_senders_than_the_soft_limit_of_fds(tmp_path):
+    r = Program("sh", "-c", 'ulimit -Sn 64 && exec "$@"', "sh", RECEIVER, "--listen-port", 0, "--output",
+                tmp_path / "%n-%s.mp4")
+    with r:
+        r.port = int(r.wait_log(r"listening on port (\d+)"))
+        peers = []
+        for i in range(30):
+            peer = wire.Peer.connect(r.port)
+            peer.greet()
+            peer.send(wire.frame(1, wire.jpeg()))
+            peers.append(peer)
+        r.wait_log("recording to", count=30)
+        summary = r.stop()
+    assert [s["written"] for s in summary["streams"]] == [1] * 30
+
+
+def test_places_are_for_those_who_are_here(tmp_path):
+    """A sender that left is expected back for 10 s, but not when somebody else needs its place."""
+    with receiver(tmp_path / "%n-%s.mp4", "--max-senders", 3) as r:
+        for i in range(3):
+            peer = wire.Peer.connect(r.port)
+            peer.greet(name=f"gone{i}")
+            peer.send(wire.frame(1, wire.jpeg()))
+            peer.reset()
+        r.wait_log("gone.: connection ended", count=3)
+        began = time.monotonic()
+        with sender(r.port, "--width", 64, "--height", 48, "--frames", 10, "--name", "good") as s:
+            assert s.end()[0] == 0, s.log
+        assert time.monotonic() - began < 5 * SLOW
+        summary = r.stop()
+    assert {s["name"]: s["written"] for s in summary["streams"]} == \
+        {"gone0": 1, "gone1": 1, "gone2": 1, "good": 10}
+
+
+def test_hellos_and_nothing_behind_them(tmp_path):
+    """Thousands of sessions that never bring a frame: no place, no thread, no memory is left behind."""
+    with receiver(tmp_path / "%n-%s.mp4", "--max-senders", 8) as r:
+        stream_in(r, name="before")
+        fds, rss = r.fds(), 0
+        for i in range(3000):
+            s = socket.create_connection(("127.0.0.1", r.port))
+            s.sendall(wire.hello(os.urandom(16), name="mad"))
+            if i % 3:
+                s.settimeout(5 * SLOW)
+                s.recv(1)
+            s.close()
+            if i == 500:
+                rss = r.rss_kb()
+        with sender(r.port, "--width", 64, "--height", 48, "--frames", 10, "--name", "good") as s:
+            assert s.end()[0] == 0, s.log
+        wait_for(lambda: r.fds() <= fds + 12, "the fds to be closed", 20)  # good, and the last of the mad
+        assert r.threads() <= 4, r.threads()
+        if not SANITIZED:  # which keep what was freed
+            assert r.rss_kb() < rss + 4096, (rss, r.rss_kb())
+        summary = r.stop()
+    written = {s["name"]: s["written"] for s in summary["streams"] if s["name"] != "mad"}
+    assert written == {"before": 20, "good": 10}
+
+
+def test_nobody_makes_it_spin(tmp_path):
+    """Half a hello, half a frame, nothing at all, never reading, a closed half: no time is burnt."""
+    with receiver(tmp_path / "%n-%s.mp4", "--stats-interval", "0") as r:
+        peers = [wire.Peer.connect(r.port) for _ in range(5)]
+        for peer in peers[1:]:
+            peer.greet(name="x")
+        peers[0].send(wire.hello(bytes(16))[:30])
+        peers[1].send(wire.frame(1, bytes(10000))[:5000])
+        peers[2].send(wire.frame(1, wire.jpeg()))
+        peers[2].sock.shutdown(socket.SHUT_RD)
+        peers[3].send(wire.frame(1, wire.jpeg()) + wire.bye(2))
+        peers[4].send(wire.frame(1, wire.jpeg()))
+        peers[4].sock.shutdown(socket.SHUT_WR)
+        r.wait_log("connection ended")
+        assert r.cpu_share(2) < 0.05 * SLOW
+        r.stop()
+
+
+def test_a_stuck_receiver_does_not_make_the_sender_spin(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        with sender(server.getsockname()[1], "--width", 640, "--height", 480, "--fps", 1, "--codec", "mjpeg",
+                    "--buffer", "1M") as s:
+            mute, _ = server.accept()
+            s.wait_log("connected to")
+            assert s.cpu_share(2) < 0.1 * SLOW
+            mute.sendall(wire.welcome())
+            mute.shutdown(socket.SHUT_WR)
+            deaf, _ = server.accept()
+            deaf.sendall(wire.welcome() + wire.message(wire.PING, bytes(8)) * 20)
+            assert s.cpu_share(2) < 0.1 * SLOW
+            s.stop(seconds=2)
+            mute.close()
+            deaf.close()
 
 
 def test_a_sender_behind_a_wrong_port_says_what_is_there(tmp_path):

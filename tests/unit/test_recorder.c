@@ -264,6 +264,21 @@ static void too_late_leaves_it_fragmented(void **state)
     assert_int_equal(scratch_count(f->folder), 1);
 }
 
+/* Whoever finishes without a deadline can be given one, and it never moves away again. */
+static void a_hurry_counts_whenever_it_comes(void **state)
+{
+    struct fixture *f = *state;
+    make_frames(f, &(struct clip_options){ 0 }, 60);
+    begin(f, 0, 0);
+    push(f, 0, 60);
+    expect_soon(atomic_load(&f->synced) == 60);
+    recorder_hurry(f->recorder, clock_now_us());
+    recorder_hurry(f->recorder, in_time());
+    struct recorder_stats stats = finish(f, INT64_MAX);
+    assert_int_equal(stats.written, 60);
+    expect_files(f, 1, 0, false);
+}
+
 static void no_frame_no_file(void **state)
 {
     struct fixture *f = *state;
@@ -524,6 +539,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_sync_needs_no_wake_up, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_closed_queue_is_synced_at_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(too_late_leaves_it_fragmented, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_hurry_counts_whenever_it_comes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(no_frame_no_file, set_up, tear_down),
         cmocka_unit_test_setup_teardown(segments_lose_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_came_before_is_skipped, set_up, tear_down),
