@@ -92,6 +92,9 @@ int options_load(struct options *o, int argc, char **argv, int (*check)(void *ar
 int options_reload(struct options *o, void (*changed)(void *arg, const char *name, bool live),
                    void *arg, struct err *err);
 
+/* options_reload, with all there is to say about it in the log. True: it was done. */
+bool options_reload_logged(struct options *o);
+
 /* Was this option given on the command line or in the file? */
 bool options_given(const struct options *o, const char *name);
 

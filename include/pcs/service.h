@@ -33,6 +33,18 @@ void service_draining(struct service *s);
 /* Wait for the next event; feeds systemd's watchdog while no thread hangs. */
 enum service_event service_wait(struct service *s, int64_t deadline_us);
 
+/* What main does between start and stop, besides waiting. */
+struct service_work {
+    int64_t duration_us;        /* 0 = no end */
+    const int64_t *interval_us; /* of `tick`; 0 = never; read again after a reload */
+    void (*tick)(void *arg, int64_t now_us);
+    void (*reload)(void *arg); /* SIGHUP */
+    void *arg;
+};
+
+/* Until SERVICE_STOP or the end of the duration. */
+void service_run(struct service *s, const struct service_work *work);
+
 /* Keep feeding the watchdog and heeding a second SIGINT while main is busy stopping the rest. */
 void service_stopping(struct service *s);
 void service_ready(struct service *s, const char *status); /* READY=1 STATUS=… */

@@ -35,5 +35,8 @@ void histogram_add(struct histogram *h, int64_t value_us); /* negative counts as
 /* Upper edge of the bucket that holds quantile `q` (0..1), never above the maximum; 0 when empty. */
 int64_t histogram_quantile(const struct histogram *h, double q);
 
+/* The program's last word: `o` as one line on stdout. Frees it. */
+void summary_print(struct cJSON *o);
+
 /* {"p50":ms,"p95":ms,"p99":ms,"max":ms}, milliseconds with three decimals. NULL: no memory. */
 struct cJSON *histogram_json(const struct histogram *h);

@@ -6,13 +6,14 @@
  */
 #include <cjson/cJSON.h>
 #include <stdio.h>
-#include <stdlib.h>
+#include <sys/resource.h>
 
 #include "config.h"
 #include "pcs/clock.h"
 #include "pcs/log.h"
 #include "pcs/option.h"
 #include "pcs/service.h"
+#include "pcs/stats.h"
 #include "pcs/stop.h"
 #include "pcs/thread.h"
 #include "record/avlog.h"
@@ -21,19 +22,23 @@
 
 #define STOP_US (1500 * CLOCK_MS) /* of the 2 s that stopping may take */
 
-struct health {
-    int64_t since_us;
+/* What main turns to between waits. */
+struct daily {
+    struct service *service;
+    struct config *config;
+    struct server *server;
+    int64_t since_us; /* of `bytes` */
     uint64_t bytes;
 };
 
-static void report_health(struct health *h, struct server *server, struct service *service,
-                          int64_t now_us)
+static void on_tick(void *arg, int64_t now_us)
 {
+    struct daily *d = arg;
     struct server_totals t;
     char line[300];
-    server_get_totals(server, &t);
-    double seconds = (double)(now_us - h->since_us) / (double)CLOCK_S;
-    double mbit = seconds > 0 ? (double)(t.bytes - h->bytes) * 8 / 1e6 / seconds : 0;
+    server_get_totals(d->server, &t);
+    double seconds = (double)(now_us - d->since_us) / (double)CLOCK_S;
+    double mbit = seconds > 0 ? (double)(t.bytes - d->bytes) * 8 / 1e6 / seconds : 0;
     (void)snprintf(line, sizeof line,
                    "%u senders connected, %u expected back; received %llu, lost %llu, written "
                    "%llu; %.2f Mbit/s%s",
@@ -41,8 +46,26 @@ static void report_health(struct health *h, struct server *server, struct servic
                    (unsigned long long)t.lost, (unsigned long long)t.written, mbit,
                    t.paused ? "; RECORDING PAUSED" : "");
     log_info("%s", line);
-    service_status(service, line);
-    *h = (struct health){ .since_us = now_us, .bytes = t.bytes };
+    service_status(d->service, line);
+    d->since_us = now_us;
+    d->bytes = t.bytes;
+}
+
+static void on_reload(void *arg)
+{
+    struct daily *d = arg;
+    (void)options_reload_logged(d->config->options); /* whoever uses a live option reads it anew */
+}
+
+static void run(struct service *service, struct config *config, struct server *server)
+{
+    struct daily daily = { service, config, server, clock_now_us(), 0 };
+    const struct service_work work = { .duration_us = config->duration_us,
+                                       .interval_us = &config->stats_interval_us,
+                                       .tick = on_tick,
+                                       .reload = on_reload,
+                                       .arg = &daily };
+    service_run(service, &work);
 }
 
 static void report_summary(struct server *server, int64_t run_us)
@@ -51,60 +74,7 @@ static void report_summary(struct server *server, int64_t run_us)
     cJSON_AddStringToObject(o, "program", "video-receiver");
     cJSON_AddNumberToObject(o, "seconds", (double)(run_us / CLOCK_MS) / 1000.0);
     cJSON_AddItemToObject(o, "streams", server_report(server));
-    char *text = cJSON_PrintUnformatted(o);
-    if (text) {
-        (void)printf("%s\n", text); /* a closed stdout is the caller's wish */
-        (void)fflush(stdout);
-    }
-    free(text);
-    cJSON_Delete(o);
-}
-
-static void on_changed(void *arg, const char *name, bool live)
-{
-    (void)arg;
-    if (live) {
-        log_info("%s has a new value", name);
-    } else {
-        log_warn("%s has a new value in the file, which needs a restart", name);
-    }
-}
-
-static void reload(struct config *config)
-{
-    struct err err = { 0 };
-    if (options_reload(config->options, on_changed, NULL, &err) < 0) {
-        log_error("configuration not reloaded: %s", err.text);
-        return;
-    }
-    log_info("configuration reloaded");
-}
-
-static int64_t next_after(int64_t now_us, int64_t interval_us)
-{
-    return interval_us > 0 ? now_us + interval_us : INT64_MAX;
-}
-
-static void run(struct service *service, struct config *config, struct server *server)
-{
-    int64_t now_us = clock_now_us();
-    int64_t end_us = next_after(now_us, config->duration_us);
-    int64_t health_us = next_after(now_us, config->stats_interval_us);
-    struct health health = { .since_us = now_us };
-    for (;;) {
-        enum service_event event = service_wait(service, health_us < end_us ? health_us : end_us);
-        now_us = clock_now_us();
-        if (event == SERVICE_STOP || now_us >= end_us) {
-            return;
-        }
-        if (event == SERVICE_RELOAD) {
-            reload(config);
-            health_us = next_after(now_us, config->stats_interval_us);
-        } else if (now_us >= health_us) {
-            report_health(&health, server, service, now_us);
-            health_us = next_after(now_us, config->stats_interval_us);
-        }
-    }
+    summary_print(o);
 }
 
 /* What a killed run left behind is mended beside the new work. */
@@ -153,6 +123,16 @@ static int serve(struct service *service, struct config *config, struct stop *st
     return 0;
 }
 
+/* A stream holds five. The usual soft limit of 1024 is there for select(2), which nobody here uses. */
+static void raise_fd_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit); /* not more than we may have anyway */
+    }
+}
+
 int main(int argc, char **argv)
 {
     struct err err = { 0 };
@@ -174,6 +154,7 @@ int main(int argc, char **argv)
         log_error("%s", err.text);
     } else {
         avlog_install();
+        raise_fd_limit();
         status = serve(service, config, stop);
     }
 out:

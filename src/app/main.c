@@ -21,53 +21,38 @@
 #define NO_PROGRESS_US (30 * CLOCK_S)    /* a finished stream is delivered as long as it moves */
 #define END_TICK_US    (20 * CLOCK_MS)
 
-static void on_changed(void *arg, const char *name, bool live)
+/* What main turns to between waits. */
+struct daily {
+    struct service *service;
+    struct settings *settings;
+    struct pipeline *pipeline;
+    struct report_health health;
+};
+
+static void on_reload(void *arg)
 {
-    (void)arg;
-    if (live) {
-        log_info("%s has a new value", name);
-    } else {
-        log_warn("%s has a new value in the file, which needs a restart", name);
+    struct daily *d = arg;
+    if (options_reload_logged(d->settings->options)) {
+        pipeline_reconfigure(d->pipeline);
     }
 }
 
-static void reload(struct settings *settings, struct pipeline *pipeline)
+static void on_tick(void *arg, int64_t now_us)
 {
-    struct err err = { 0 };
-    if (options_reload(settings->options, on_changed, NULL, &err) < 0) {
-        log_error("configuration not reloaded: %s", err.text);
-        return;
-    }
-    pipeline_reconfigure(pipeline);
-    log_info("configuration reloaded");
-}
-
-static int64_t next_after(int64_t now_us, int64_t interval_us)
-{
-    return interval_us > 0 ? now_us + interval_us : INT64_MAX;
+    struct daily *d = arg;
+    report_health(&d->health, d->pipeline, d->service, now_us);
 }
 
 /* Until a signal, the end of the source or the end of --duration. */
 static void run(struct service *service, struct settings *settings, struct pipeline *pipeline)
 {
-    int64_t now_us = clock_now_us();
-    int64_t end_us = next_after(now_us, settings->run.duration_us);
-    int64_t health_us = next_after(now_us, settings->run.stats_interval_us);
-    struct report_health health = { .since_us = now_us };
-    for (;;) {
-        enum service_event event = service_wait(service, health_us < end_us ? health_us : end_us);
-        now_us = clock_now_us();
-        if (event == SERVICE_STOP || now_us >= end_us) {
-            return;
-        }
-        if (event == SERVICE_RELOAD) {
-            reload(settings, pipeline);
-            health_us = next_after(now_us, settings->run.stats_interval_us);
-        } else if (now_us >= health_us) {
-            report_health(&health, pipeline, service, now_us);
-            health_us = next_after(now_us, settings->run.stats_interval_us);
-        }
-    }
+    struct daily daily = { service, settings, pipeline, { .since_us = clock_now_us() } };
+    const struct service_work work = { .duration_us = settings->run.duration_us,
+                                       .interval_us = &settings->run.stats_interval_us,
+                                       .tick = on_tick,
+                                       .reload = on_reload,
+                                       .arg = &daily };
+    service_run(service, &work);
 }
 
 /* The source ended by itself: deliver all of it, as long as that makes progress and nobody is in a

@@ -3,11 +3,11 @@
 
 #include <cjson/cJSON.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 #include "pcs/clock.h"
 #include "pcs/log.h"
 #include "pcs/service.h"
+#include "pcs/stats.h"
 #include "pipeline.h"
 
 /* "live 1280x720 YUYV @ 30", or why there is nothing. */
@@ -74,11 +74,5 @@ void report_summary(struct pipeline *pipeline, int64_t run_us)
     cJSON_AddNumberToObject(o, "lost", (double)t.capture.lost);
     cJSON_AddItemToObject(o, "outputs", pipeline_outputs_json(pipeline));
     cJSON_AddItemToObject(o, "latency_ms", pipeline_latency_json(pipeline));
-    char *text = cJSON_PrintUnformatted(o);
-    if (text) {
-        (void)printf("%s\n", text); /* a closed stdout is the caller's wish */
-        (void)fflush(stdout);
-    }
-    free(text);
-    cJSON_Delete(o);
+    summary_print(o);
 }

@@ -84,6 +84,40 @@ static int wait_again(struct child *c)
     return 15;
 }
 
+static int64_t tick_every_us = CLOCK_MS;
+
+static void on_tick(void *arg, int64_t now_us)
+{
+    (void)now_us;
+    say(arg, 't');
+    tick_every_us = 0; /* one is enough */
+}
+
+static void on_reload(void *arg)
+{
+    say(arg, 'h');
+}
+
+static int run_until_stopped(struct child *c)
+{
+    const struct service_work work = {
+        .interval_us = &tick_every_us, .tick = on_tick, .reload = on_reload, .arg = c
+    };
+    service_run(c->service, &work);
+    return service_interrupted(c->service) ? 10 : 11;
+}
+
+static int run_for_a_while(struct child *c)
+{
+    const struct service_work work = { .duration_us = 50 * CLOCK_MS,
+                                       .interval_us = &tick_every_us,
+                                       .tick = on_tick,
+                                       .reload = on_reload,
+                                       .arg = c };
+    service_run(c->service, &work);
+    return service_interrupted(c->service) ? 10 : 11;
+}
+
 static int write_to_nobody(struct child *c)
 {
     int fds[2];
@@ -208,6 +242,22 @@ static void test_reload_then_stop(void **state)
     expect_said(&p, 'h');
     kill(p.pid, SIGTERM);
     expect_exit(&p, 10, log, sizeof(log));
+}
+
+static void test_run_ticks_reloads_and_stops(void **state)
+{
+    struct probe p;
+    char log[1000];
+    (void)state;
+    run_child(&p, run_until_stopped);
+    expect_said(&p, 't');
+    kill(p.pid, SIGHUP);
+    expect_said(&p, 'h');
+    kill(p.pid, SIGTERM);
+    expect_exit(&p, 10, log, sizeof(log));
+    run_child(&p, run_for_a_while);
+    expect_said(&p, 't');
+    expect_exit(&p, 11, log, sizeof(log));
 }
 
 static void test_second_interrupt_while_blocked(void **state)
@@ -448,6 +498,7 @@ int main(void)
         cmocka_unit_test(test_tick),
         cmocka_unit_test(test_stop_signals),
         cmocka_unit_test(test_reload_then_stop),
+        cmocka_unit_test(test_run_ticks_reloads_and_stops),
         cmocka_unit_test(test_second_interrupt_while_blocked),
         cmocka_unit_test(test_second_interrupt_while_waiting),
         cmocka_unit_test(test_an_echo_is_no_second_interrupt),

@@ -451,6 +451,26 @@ int options_reload(struct options *o, void (*changed)(void *arg, const char *nam
     return ret < 0 ? ret : 0;
 }
 
+static void log_change(void *arg, const char *name, bool live)
+{
+    (void)arg;
+    if (live)
+        log_info("%s has a new value", name);
+    else
+        log_warn("%s has a new value in the file, which needs a restart", name);
+}
+
+bool options_reload_logged(struct options *o)
+{
+    struct err err = { 0 };
+    if (options_reload(o, log_change, NULL, &err) < 0) {
+        log_error("configuration not reloaded: %s", err.text);
+        return false;
+    }
+    log_info("configuration reloaded");
+    return true;
+}
+
 bool options_given(const struct options *o, const char *name)
 {
     size_t slot = option_find(o, name, strlen(name));

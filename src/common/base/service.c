@@ -241,6 +241,31 @@ enum service_event service_wait(struct service *s, int64_t deadline_us)
     }
 }
 
+static int64_t next_after(int64_t now_us, int64_t interval_us)
+{
+    return interval_us > 0 ? now_us + interval_us : INT64_MAX;
+}
+
+void service_run(struct service *s, const struct service_work *work)
+{
+    int64_t now_us = clock_now_us();
+    int64_t end_us = next_after(now_us, work->duration_us);
+    int64_t tick_us = next_after(now_us, *work->interval_us);
+    for (;;) {
+        enum service_event event = service_wait(s, tick_us < end_us ? tick_us : end_us);
+        now_us = clock_now_us();
+        if (event == SERVICE_STOP || now_us >= end_us) {
+            return;
+        }
+        if (event == SERVICE_RELOAD) {
+            work->reload(work->arg);
+        } else {
+            work->tick(work->arg, now_us);
+        }
+        tick_us = next_after(now_us, *work->interval_us);
+    }
+}
+
 void service_draining(struct service *s)
 {
     s->draining = true;

@@ -7,6 +7,8 @@
 
 #include <cjson/cJSON.h>
 #include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 #define SUB_BITS 5
 #define SUB      (1 << SUB_BITS)
@@ -71,4 +73,15 @@ struct cJSON *histogram_json(const struct histogram *h)
     add_ms(object, "p99", histogram_quantile(h, 0.99));
     add_ms(object, "max", atomic_load_explicit(&h->max_us, memory_order_relaxed));
     return object;
+}
+
+void summary_print(struct cJSON *o)
+{
+    char *text = cJSON_PrintUnformatted(o);
+    if (text) {
+        (void)printf("%s\n", text); /* a closed stdout is the caller's wish */
+        (void)fflush(stdout);
+    }
+    free(text);
+    cJSON_Delete(o);
 }
