@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: MIT
 """Both programs end within 2 s of being asked, whatever they are in the middle of."""
-import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -9,7 +7,7 @@ import time
 
 import pytest
 import wire
-from pcs import SENDER, SLOW, Program, check_sums, free_port, receiver, sender, wait_for
+from pcs import RECEIVER, SENDER, SLOW, Program, check_sums, sender
 
 SMALL = ("--width", 320, "--height", 240, "--fps", 30)
 LIMIT = 2
@@ -73,3 +71,50 @@ def test_sender_at_a_receiver_that_is_stuck(tmp_path, welcomed):
                 s.wait_log("takes the stream")
             check_sums(stop_in_time(s))
             conn.close()
+
+
+def test_sender_that_is_delivering(tmp_path):
+    """The source has ended, the receiver takes its time: a signal ends the waiting."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        with sender(server.getsockname()[1], *SMALL, "--frames", 20) as s:
+            peer = wire.Peer(server.accept()[0])
+            peer.send(wire.welcome())
+            peer.expect(wire.BYE)  # all is sent, nothing acknowledged
+            summary = stop_in_time(s, signal.SIGINT)
+            peer.close()
+    check_sums(summary)
+    assert summary["outputs"][0]["sent"] == summary["encoded"] and summary["outputs"][0]["acked"] == 0
+
+
+def test_sender_gives_up_who_only_throws_it_out(tmp_path):
+    """Being let in again and again is no progress: a finished stream does not try for ever. Status 1,
+    and the summary says why."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(1)
+        with sender(server.getsockname()[1], *SMALL, "--frames", 5) as s:
+            deadline = time.monotonic() + 60 * SLOW
+            while s.process.poll() is None and time.monotonic() < deadline:
+                try:
+                    conn, _ = server.accept()
+                except TimeoutError:
+                    continue
+                conn.sendall(wire.message(wire.ERROR, b"\0\3\4busy"))
+                conn.close()
+            status, summary = s.end(1)
+    assert status == 1 and "no progress" in s.log and "busy" in s.log
+    assert summary["outputs"][0]["dropped"] == summary["encoded"] > 0
+    check_sums(summary)
+
+
+@pytest.mark.parametrize("program", ["sender", "receiver"])
+def test_the_printed_configuration_loads_again(tmp_path, program):
+    args = (SENDER, "--dest-ip", "a b;c", "--name", "# \"x\" = [y]", "--bitrate", "1500k", "--max-latency", "1500us",
+            "--loop", "--input", "/tmp/a;b #c.mp4") if program == "sender" else \
+           (RECEIVER, "--output", "/x y/%n;%s #1.mp4", "--segment-time", "90s", "--sync", "250ms", "--once")
+    first = subprocess.run([*args, "--check-config"], capture_output=True, text=True)
+    assert first.returncode == 0, first.stderr
+    ini = tmp_path / "printed.ini"
+    ini.write_text(first.stdout)
+    again = subprocess.run([args[0], "--config", ini, "--check-config"], capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    assert again.stdout == first.stdout

@@ -4,6 +4,7 @@ in what is counted, at least once on disk."""
 import array
 import fcntl
 import os
+import signal
 import socket
 import struct
 import subprocess
@@ -250,6 +251,34 @@ def test_a_key_frame_on_request(tmp_path):
             r.peer.send(wire.message(wire.KEY))
             assert any(r.frame()[1] & wire.IS_KEY for _ in range(20))
             s.stop()
+
+
+def test_overflow_then_a_killed_receiver_then_resume(tmp_path):
+    """Frames are dropped unsent, sent and lost with their receiver, and sent again: all of it adds up."""
+    out = tmp_path / "out.mp4"
+    r = receiver(out, "--sync", "100ms")
+    big = ("--width", 640, "--height", 480, "--fps", 30, "--codec", "mjpeg", "--buffer", "1M")
+    with sender(r.port, *big) as s:
+        for i in range(2):
+            file = tmp_path / (f"out-{i}.mp4" if i else "out.mp4")
+            wait_for(lambda: size(file) > 500000, f"{file} to grow")
+            os.kill(r.pid, signal.SIGSTOP)  # it takes what the socket holds, and keeps none of it
+            s.wait_log("buffer of 1 MB is full", 30, count=1)
+            time.sleep(1)  # more than the buffer holds
+            r.kill()
+            r = receiver_at(r.port, out, "--sync", "100ms")
+        with r:
+            file = tmp_path / "out-2.mp4"
+            wait_for(lambda: size(file) > 500000, f"{file} to grow")
+            sent = s.stop()
+            got = r.stop()
+    check_sums(sent)
+    output, = sent["outputs"]
+    on_disk = {n for f in tmp_path.iterdir() for n in numbers(f)}
+    assert output["dropped"] > 0 and output["acked"] < output["sent"]
+    assert output["acked"] <= len(on_disk) <= output["sent"], (output, len(on_disk))
+    stream, = got["streams"]
+    assert stream["received"] == stream["written"] and stream["lost"] == 0
 
 
 @pytest.fixture

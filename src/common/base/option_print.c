@@ -164,6 +164,15 @@ static void print_key(const char *name, const char *text, FILE *out)
     fputc('\n', out);
 }
 
+/* A number that has no default and was not given: its 0 stands for none, and may not be written. */
+static bool is_unset(const struct option_slot *slot)
+{
+    const struct option_def *def = slot->def;
+    bool number = def->type == OPTION_INT || def->type == OPTION_SIZE || def->type == OPTION_RATE ||
+                  def->type == OPTION_TIME;
+    return number && !def->value && def->min > 0 && *(const int64_t *)slot->field == 0;
+}
+
 static void print_setting(const struct option_slot *slot, FILE *out)
 {
     const struct option_def *def = slot->def;
@@ -172,7 +181,8 @@ static void print_setting(const struct option_slot *slot, FILE *out)
     if (def->flags & OPTION_CLI)
         return;
     if (def->type != OPTION_LIST) {
-        print_key(def->name, option_value_text(def, slot->field, number, sizeof(number)), out);
+        const char *text = option_value_text(def, slot->field, number, sizeof(number));
+        print_key(def->name, is_unset(slot) ? NULL : text, out);
         return;
     }
     for (size_t i = 0; i < list->count; i++)
