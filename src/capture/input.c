@@ -22,6 +22,7 @@
 #include "pcs/stop.h"
 #include "pcs/thread.h"
 
+#define RAW_BYTES   "65536"
 #define OPEN_US     (10 * CLOCK_S) /* the longest that connecting and probing may take */
 #define SILENCE_US  (5 * CLOCK_S)  /* a live stream that says nothing for so long is broken */
 #define SERVER_US   (30 * CLOCK_S) /* … a server that keeps us waiting for a file */
@@ -164,7 +165,10 @@ static int open_demuxer(struct source *s, struct err *err)
         s->demux->pb = s->pipe;
     }
     be_patient(s, s->pipe ? 0 : OPEN_US);
-    (void)av_dict_set(&options, "rtsp_flags", "prefer_tcp", 0); /* others do not know it */
+    /* Each is for some demuxers, and the others do not know it. A bare stream is read in pieces of
+     * 1 KiB unless told otherwise, which costs more than all the rest of carrying it. */
+    (void)av_dict_set(&options, "rtsp_flags", "prefer_tcp", 0);
+    (void)av_dict_set(&options, "raw_packet_size", RAW_BYTES, 0);
     int code = avformat_open_input(&s->demux, s->config->url, NULL, &options);
     av_dict_free(&options);
     if (code < 0) {
@@ -219,10 +223,23 @@ static bool passes_through(const struct source *s)
     return id != FORMAT_NONE && (wanted == FORMAT_NONE || wanted == id);
 }
 
+/* JPEGs, and H.264 whose parameter sets are not an avcC (which begins with its version, 1). */
+static bool has_start_codes(const AVCodecParameters *p)
+{
+    return p->codec_id != AV_CODEC_ID_H264 || p->extradata_size == 0 || p->extradata[0] != 1;
+}
+
 static int open_filter(struct source *s, struct err *err)
 {
     const AVCodecParameters *p = s->stream->codecpar;
-    /* From MP4's length-prefixed form to start codes; what has them already is left alone. */
+    s->format.id = stream_format(s);
+    s->format.width = p->width;
+    s->format.height = p->height;
+    input_colors(&s->format, (int)p->color_range, (int)p->color_space);
+    if (has_start_codes(p)) {
+        return 0;
+    }
+    /* From MP4's length-prefixed form to start codes. */
     const char *name = stream_format(s) == FORMAT_H264 ? "h264_mp4toannexb" : "null";
     const AVBitStreamFilter *filter = av_bsf_get_by_name(name);
     int code = filter ? av_bsf_alloc(filter, &s->filter) : AVERROR_BSF_NOT_FOUND;
@@ -236,10 +253,6 @@ static int open_filter(struct source *s, struct err *err)
     if (code < 0) {
         return fail(s, code, "cannot repack its packets", err);
     }
-    s->format.id = stream_format(s);
-    s->format.width = p->width;
-    s->format.height = p->height;
-    input_colors(&s->format, (int)p->color_range, (int)p->color_space);
     return 0;
 }
 
@@ -355,7 +368,7 @@ static int rewind_input(struct source *s)
     }
     if (s->decoder) {
         input_decode_flush(s->decoder);
-    } else {
+    } else if (s->filter) {
         av_bsf_flush(s->filter);
     }
     s->ended = false;
@@ -401,6 +414,9 @@ static int feed(struct source *s, unsigned *lost, struct err *err)
     }
     AVPacket *packet = code == AVERROR_EOF ? NULL : s->packet;
     s->ended = !packet;
+    if (!s->decoder && !s->filter) {
+        return 0; /* it is what we want as it is */
+    }
     code = s->decoder ? input_decode_send(s->decoder, packet)
                       : av_bsf_send_packet(s->filter, packet);
     av_packet_unref(s->packet);
@@ -413,7 +429,9 @@ static int feed(struct source *s, unsigned *lost, struct err *err)
 
 static int receive_packet(struct source *s, struct frame **out)
 {
-    int code = av_bsf_receive_packet(s->filter, s->packet);
+    int code = s->filter         ? av_bsf_receive_packet(s->filter, s->packet)
+               : s->packet->data ? 0
+                                 : AVERROR(EAGAIN);
     if (code < 0) {
         return code;
     }
