@@ -91,17 +91,41 @@ def memory_kb(pid):
 
 
 class Cost:
-    """CPU of some processes over a time in which they are in steady state."""
+    """CPU of some processes from now on until done(): milliseconds for each frame."""
 
-    def __init__(self, programs, seconds):
-        pids = [p.pid for p in programs]
-        begin_s, before = time.monotonic(), [cpu_s(pid) for pid in pids]
-        time.sleep(seconds)
-        after, end_s = [cpu_s(pid) for pid in pids], time.monotonic()
-        self.frames = (end_s - begin_s) * FPS
-        self.ms = [1000 * (b - a) / self.frames for a, b in zip(before, after)]
-        self.total_ms = sum(self.ms)
-        self.memory = [memory_kb(pid) for pid in pids]
+    def __init__(self, programs):
+        self.pids = [p.pid for p in programs]
+        self.begin_s, self.before = time.monotonic(), [cpu_s(pid) for pid in self.pids]
+
+    def done(self):
+        after, end_s = [cpu_s(pid) for pid in self.pids], time.monotonic()
+        self.frames = (end_s - self.begin_s) * FPS
+        self.ms = [1000 * (b - a) / self.frames for a, b in zip(self.before, after)]
+        return self
+
+
+def compare(ways, rounds, warm_up_s=1, measure_s=6):
+    """CPU of several ways to do the same, {name: [Cost of each round]}. `ways`: {name: function that
+    gives a context of (sender, receiver) for an output file}. All of them run at the same time, so that
+    the machine is as busy for one as for the other; together they need a small part of it."""
+    costs = {name: [] for name in ways}
+    for i in range(rounds):
+        names = list(ways)[i % len(ways):] + list(ways)[:i % len(ways)]
+        with folder() as at, contextlib.ExitStack() as stack:
+            pairs = {n: stack.enter_context(ways[n](at / f"{k}.mp4")) for k, n in enumerate(names)}
+            for k in range(len(names)):
+                growing(at / f"{k}.mp4")
+            time.sleep(warm_up_s)
+            running = {n: Cost(pairs[n]) for n in names}
+            time.sleep(measure_s)
+            for n in names:
+                costs[n].append(running[n].done())
+    return costs
+
+
+def cpu_of(costs, which=None):
+    """Median of the rounds: of both processes, or of the sender (0) or receiver (1)."""
+    return median([sum(c.ms) if which is None else c.ms[which] for c in costs])
 
 
 # ---- what they carry ----
@@ -162,6 +186,7 @@ def _listening(port):
 
 
 def growing(path, least=100_000):
+    """Wait until the recording does: from then on all is in steady state."""
     pcs.wait_for(lambda: path.exists() and path.stat().st_size > least, f"{path.name} to grow", 20)
 
 
@@ -175,10 +200,18 @@ def camera_args(width, height, fourcc, fps=FPS):
 
 @contextlib.contextmanager
 def our_pair(out, *args, env=None, receiver_env=None, sync="1s"):
-    """Our two programs, the receiver first: yields (sender, receiver) once the file grows."""
+    """Our two programs: (sender, receiver)."""
     with pcs.receiver(out, "--sync", sync, env=receiver_env) as r, pcs.sender(r.port, *args, source=None, env=env) as s:
-        growing(out)
         yield s, r
+
+
+@contextlib.contextmanager
+def floor_pair(out):
+    """The least work that could do it (carry_floor.c)."""
+    with pcs.Program(BUILD / "carry_floor", "receive", out) as r:
+        port = int(r.wait_log(r"port (\d+)"))
+        with pcs.Program(BUILD / "carry_floor", "send", port, clip("h264")) as s:
+            yield s, r
 
 
 @contextlib.contextmanager
@@ -189,5 +222,4 @@ def ffmpeg_pair(out, source, env=None, codec=("-c", "copy")):
                      "-c", "copy", "-movflags", "+frag_keyframe+empty_moov+default_base_moof", out) as r:
         pcs.wait_for(lambda: _listening(port), "ffmpeg to listen")
         with pcs.Program(*FFMPEG, *source, *codec, "-f", "mpegts", f"tcp://127.0.0.1:{port}", env=env) as s:
-            growing(out)
             yield s, r

@@ -6,7 +6,7 @@
  *   latency_reader wire FRAMES   ours: plays the receiver (docs/protocol.md)
  *   latency_reader ts FRAMES     MPEG-TS whose time stamps are CLOCK_MONOTONIC (ffmpeg -copyts)
  *
- * Prints "port N", then, after FRAMES frames (the first SKIP do not count), one line of JSON.
+ * Says "port N" on stderr; after FRAMES frames (the first SKIP do not count) prints one line of JSON.
  */
 #include <errno.h>
 #include <poll.h>
@@ -186,8 +186,7 @@ static int accept_one(struct conn **out)
     if (code < 0) {
         return code;
     }
-    (void)printf("port %d\n", sock_port(listener));
-    (void)fflush(stdout);
+    (void)fprintf(stderr, "port %d\n", sock_port(listener));
     code = wait_readable(listener);
     code = code < 0 ? code : sock_accept(listener, &fd, name);
     close(listener);

@@ -31,10 +31,10 @@ def measure(count):
                                                   WARM_UP_S + MEASURE_S + TAIL_S)], stdout=subprocess.PIPE)
         r.wait_log("connected: ", 10, count)
         time.sleep(WARM_UP_S)
-        load_before = b.cpu_s(load.pid)
-        cost = b.Cost([r], MEASURE_S)
-        cost.load_ms = 1000 * (b.cpu_s(load.pid) - load_before) / cost.frames
-        cost.memory_kb = cost.memory[0]["Anonymous"] - idle_kb
+        cost = b.Cost([r, load])
+        time.sleep(MEASURE_S)
+        cost.done()
+        cost.memory_kb = b.memory_kb(r.pid)["Anonymous"] - idle_kb
         cost.sent = json.loads(load.communicate(timeout=90)[0])
         streams = r.stop(seconds=60)["streams"]
         cost.lost = sum(s["lost"] for s in streams)
@@ -58,12 +58,12 @@ def main():
         cost = measure(count)
         check(count, cost)
         first = first or cost
-        cpu, memory = cost.total_ms / count, cost.memory_kb / count / 1024
+        cpu, memory = cost.ms[0] / count, cost.memory_kb / count / 1024
         b.note(f"{count:3d} streams: {sum(cost.in_files)} frames in {count} files, lost {cost.lost}, worst p99 "
                f"{cost.p99_ms:.1f} ms, most waiting at a sender {cost.sent['most_waiting']}; load generator "
-               f"{cost.load_ms / count:.3f} ms/frame")
+               f"{cost.ms[1] / count:.3f} ms/frame")
         b.show_limit(f"{count:3d} streams, lost", cost.lost, "frames", 0, 0)
-        b.show(f"{count:3d} streams, CPU", cpu, "1 stream", first.total_ms, "ms/frame", 1.3 if count > 1 else None)
+        b.show(f"{count:3d} streams, CPU", cpu, "1 stream", first.ms[0], "ms/frame", 1.3 if count > 1 else None)
         b.show_limit(f"{count:3d} streams, memory of each", memory, "MB", 3, 2)
 
 

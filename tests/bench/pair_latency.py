@@ -6,8 +6,6 @@ the same seen by a third program that reads the stream in the receiver's place, 
 ffmpeg carries the camera's monotonic time stamps through MPEG-TS (-copyts), so that the reader can tell
 the age of its frames, too; it is given every switch that makes it quick.
 """
-import json
-
 import benchlib as b
 
 FRAMES = 240  # p99 of fewer would be the maximum
@@ -37,12 +35,10 @@ def pair(args, env):
 def reader(kind, start):
     """What latency_reader sees of the program that start(port) starts."""
     with b.pcs.Program(b.BUILD / "latency_reader", kind, FRAMES) as r:
-        port = int(r.process.stdout.readline().split()[1])
-        with start(port):
-            r.process.wait(60)
-        out = r.process.stdout.read()
-        assert r.process.returncode == 0, r.log
-        return json.loads(out)
+        with start(int(r.wait_log(r"port (\d+)"))):
+            status, figures = r.end(60)
+        assert status == 0, r.log
+        return figures
 
 
 def our_sender(args, env):

@@ -21,6 +21,7 @@ def idle(program, *args):
 
 def measure(pair, *args, **kw):
     with b.folder() as folder, pair(folder / "out.mp4", *args, **kw) as programs:
+        b.growing(folder / "out.mp4")
         time.sleep(STEADY_S)
         return [b.memory_kb(p.pid) for p in programs]
 
