@@ -11,7 +11,7 @@ import time
 
 import pytest
 from pcs import (FAKE, RECEIVER, SENDER, Program, check_sums, decodes_cleanly, fake_camera, free_port,
-                 markers, probe, receiver, receiver_at, sender, top_boxes, wait_for)
+                 markers, packets, probe, receiver, receiver_at, sender, top_boxes, wait_for)
 
 SMALL = ("--width", 320, "--height", 240, "--fps", 30)
 
@@ -24,6 +24,13 @@ def numbers(path):
     seen = markers(path)
     assert None not in seen
     return [n for n, _ in seen]
+
+
+def assert_all_are_there(seen, sent):
+    """Every frame that was encoded. The numbers in the pictures are the camera's: one that the encoder
+    had no time for (a busy machine) is missing, and counted."""
+    assert len(set(seen)) == sent["encoded"], (sorted(set(range(1, sent["captured"] + 1)) - set(seen)), sent)
+    assert max(seen) <= sent["captured"]
 
 
 class Line:
@@ -127,7 +134,7 @@ def test_receiver_killed_and_restarted(tmp_path):
     assert clean, why
     second = numbers(tmp_path / "out-1.mp4")
     # together every frame that was ever encoded
-    assert sorted(set(first) | set(second)) == list(range(1, sent["encoded"] + 1))
+    assert_all_are_there(first + second, sent)
     assert got["streams"][0]["files"] == [str(tmp_path / "out-1.mp4")]
     # the old file still plays, made plain by the new run, with the frames it had
     assert numbers(out) == first
@@ -144,7 +151,8 @@ def test_receiver_away_at_first(tmp_path):
             _, sent = s.end(30)
             _, got = r.end()
     check_sums(sent, got)
-    assert numbers(out) == list(range(1, sent["encoded"] + 1))
+    assert len(numbers(out)) == sent["encoded"]
+    assert_all_are_there(numbers(out), sent)
 
 
 def test_sender_killed(tmp_path):
@@ -231,7 +239,7 @@ def test_disk_full_and_space_again(tmp_path):
         check_sums(sent, got)
         stream, = got["streams"]
         got_numbers = [n for f in stream["files"] for n in numbers(f)]
-        assert sorted(set(got_numbers)) == list(range(1, sent["encoded"] + 1)), "nothing is missing"
+        assert_all_are_there(got_numbers, sent)
     finally:
         subprocess.run(["umount", "-l", disk], check=False)
 
@@ -319,7 +327,8 @@ def test_segments_lose_nothing(tmp_path):
         assert decodes_cleanly(f)[0]
         assert "moof" not in top_boxes(f)
         everything += numbers(f)
-    assert everything == list(range(1, sent["encoded"] + 1))
+    assert everything == sorted(everything) and len(everything) == sent["encoded"]
+    assert_all_are_there(everything, sent)
 
 
 def test_reload_changes_what_can_change(tmp_path):
@@ -351,5 +360,6 @@ def test_a_file_deleted_while_it_grows(tmp_path):
     second = got["streams"][0]["files"][-1]
     check_sums(sent, got)
     seen = numbers(second)
-    assert seen == list(range(seen[0], sent["encoded"] + 1))
-    assert seen[0] % 15 == 1 and decodes_cleanly(second)[0]
+    assert seen == sorted(set(seen))
+    assert seen[-1] - seen[0] + 1 - len(seen) <= sent["dropped"]
+    assert packets(second)[0][1] and decodes_cleanly(second)[0]
