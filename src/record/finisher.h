@@ -11,7 +11,7 @@
 struct finisher;
 struct mp4_closed;
 
-#define FINISHER_BACKLOG 8
+#define FINISHER_BACKLOG 32 /* each holds an fd */
 
 /* Files are given up at `*deadline_us`, which may change meanwhile. 0 or a negative errno. */
 int finisher_start(struct finisher **out, _Atomic int64_t *deadline_us);
