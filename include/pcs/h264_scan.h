@@ -33,6 +33,7 @@ struct h264_unit_info {
         has_aud;              /* an IDR picture's slices count as slices */
     struct h264_nal sps, pps; /* the first of each, borrowed */
 };
+/* Up to the first slice: sets and delimiters stand in front of it (7.4.1.2.3). */
 void h264_scan_unit(const uint8_t *data, size_t size, struct h264_unit_info *out);
 
 struct h264_sps {

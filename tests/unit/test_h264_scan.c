@@ -92,6 +92,17 @@ static void scans_a_unit(void **state)
     h264_scan_unit(delta, sizeof(delta), &info);
     assert_true(info.has_slice);
     assert_false(info.has_idr || info.has_sps || info.has_pps || info.has_aud);
+    static const uint8_t partitions[] = { 0, 0, 1, 0x43, 9, 0, 0, 1, 0x42, 0x9a, 0, 0, 1, 0x43, 9 };
+    h264_scan_unit(partitions, sizeof(partitions), &info);
+    assert_true(info.has_slice);
+    static const uint8_t no_slice[] = { 0, 0, 0, 1, 0x67, 0x42, 0, 0, 0, 1, 0x44 };
+    h264_scan_unit(no_slice, sizeof(no_slice), &info);
+    assert_true(info.has_sps);
+    assert_false(info.has_slice);
+    static const uint8_t late[] = { 0, 0, 1, 0x41, 0x9a, 0, 0, 1, 0x68, 0xce };
+    h264_scan_unit(late, sizeof(late), &info); /* nothing may stand there */
+    assert_true(info.has_slice);
+    assert_false(info.has_pps);
 }
 
 static struct h264_sps parse(const uint8_t *sps, size_t size)

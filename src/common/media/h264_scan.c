@@ -82,13 +82,27 @@ static void note_nal(struct h264_unit_info *info, const struct h264_nal *nal)
     }
 }
 
+/* Where the end of a slice is does not matter here, and looking for it costs more than all the rest. */
+static bool begins_slice(const uint8_t *nal, const uint8_t *end)
+{
+    int type = end - nal > 3 ? nal[3] & 31 : 0;
+    return type == H264_NAL_SLICE || type == H264_NAL_PARTITION_A || type == H264_NAL_IDR;
+}
+
 void h264_scan_unit(const uint8_t *data, size_t size, struct h264_unit_info *out)
 {
     struct h264_nal nal;
     size_t pos = 0;
     *out = (struct h264_unit_info){ 0 };
-    while (h264_next_nal(data, size, &pos, &nal)) {
-        note_nal(out, &nal);
+    while (!out->has_slice) {
+        const uint8_t *start = find_start_code(data + pos, data + size);
+        if (begins_slice(start, data + size)) {
+            note_nal(out, &(struct h264_nal){ .type = start[3] & 31 });
+        } else if (h264_next_nal(data, size, &pos, &nal)) {
+            note_nal(out, &nal);
+        } else {
+            return;
+        }
     }
 }
 
