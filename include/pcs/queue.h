@@ -52,6 +52,13 @@ const struct frame *queue_take(struct queue *q);
  * and empty. What is queued comes first, stopped or closed. Negative timeout: for ever. */
 int queue_wait(struct queue *q, struct stop *stop, int64_t timeout_us, const struct frame **out);
 
+/*
+ * Let whoever pushes do the reader's work while the reader sleeps: `help` is called after a push, by the
+ * pusher and without locks, and may take from the queue as the reader would (the two keep apart by a lock
+ * of their own). True: the reader need not wake up. Set before the queue is subscribed.
+ */
+void queue_on_push(struct queue *q, bool (*help)(void *arg), void *arg);
+
 int queue_fd(const struct queue *q); /* POLLIN: something to take, or closed */
 void queue_close(struct queue *q);   /* no more frames in; what is queued can still be taken */
 void queue_clear(struct queue *q);   /* drop what is queued, without counting it */

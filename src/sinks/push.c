@@ -3,6 +3,10 @@
  * The push thread's loop: frames from the hub's queue go at once into the replay buffer, connected or
  * not; the link sends from there. While there is no link it waits for the next attempt or for a
  * connection in the making, and goes on moving frames, so the queue is short at all times.
+ *
+ * While the line keeps up the thread sleeps, and the producer's thread does that for it: one sendmsg that
+ * does not block costs it no more than waking us would cost both. Whoever does the work has `work`; the
+ * locks of the queue and of the totals are taken within it, never the other way round.
  */
 #include "push.h"
 
@@ -79,11 +83,11 @@ struct sink {
     struct thread thread;
     _Atomic int64_t max_latency_us;
 
-    /* the thread's own */
+    pthread_mutex_t work; /* guards what follows; the thread has it whenever it does not sleep */
     struct replay replay;
     struct dial *dial; /* under way; NULL when linked or resting */
     struct link link;
-    bool linked;
+    bool linked, broken; /* broken: the link has failed while the thread was waiting */
     uint64_t connections;
     char peer[SOCK_NAME_MAX];
     struct format format; /* of the newest frame */
@@ -232,24 +236,50 @@ static void drop_link(struct sink *s)
         backoff_reset(&s->backoff);
     }
     link_close(&s->link);
-    s->linked = false;
+    s->linked = s->broken = false;
     retry_later(s);
+}
+
+static int send_due(struct sink *s, int64_t now_us)
+{
+    int64_t max_latency_us = atomic_load_explicit(&s->max_latency_us, memory_order_relaxed);
+    int code = link_send(&s->link, now_us, max_latency_us, s->ended);
+    if (s->link.key_wanted) {
+        s->link.key_wanted = false;
+        hub_request_key(s->env->hub);
+    }
+    return code;
+}
+
+/* In the producer's thread. False: there is more to do than to send one frame. */
+static bool send_at_once(void *arg)
+{
+    struct sink *s = arg;
+    if (pthread_mutex_trylock(&s->work) != 0) {
+        return false;
+    }
+    bool sent = s->linked && !s->broken && link_idle(&s->link);
+    if (sent) {
+        take_frames(s);
+        s->broken = send_due(s, clock_now_us()) < 0;
+        sent = !s->broken && link_idle(&s->link);
+        publish_totals(s);
+    }
+    pthread_mutex_unlock(&s->work);
+    return sent;
 }
 
 static void serve_link(struct sink *s, short revents)
 {
     int64_t now_us = clock_now_us();
-    int code = revents & (POLLIN | POLLHUP | POLLERR) ? link_receive(&s->link, now_us) : 0;
+    int code = s->broken                                ? s->link.error.code
+               : revents & (POLLIN | POLLHUP | POLLERR) ? link_receive(&s->link, now_us)
+                                                        : 0;
     if (code == 0) {
-        int64_t max_latency_us = atomic_load_explicit(&s->max_latency_us, memory_order_relaxed);
-        code = link_send(&s->link, now_us, max_latency_us, s->ended);
+        code = send_due(s, now_us);
     }
     if (code == 0 && now_us > link_deadline_us(&s->link)) {
         code = err_set(&s->link.error, -ETIMEDOUT, "the receiver has been silent for 10 s");
-    }
-    if (s->link.key_wanted) {
-        s->link.key_wanted = false;
-        hub_request_key(s->env->hub);
     }
     if (code < 0) {
         drop_link(s);
@@ -271,9 +301,11 @@ static short wait_for_work(struct sink *s)
     int64_t deadline_us = s->linked                                ? link_deadline_us(&s->link) + 1
                           : s->dial || s->format.id == FORMAT_NONE ? INT64_MAX
                                                                    : s->retry_us;
+    pthread_mutex_unlock(&s->work);
     thread_idle();
     (void)poll(fds, 3, clock_poll_ms(deadline_us, clock_now_us())); /* EINTR: look again */
     thread_busy();
+    pthread_mutex_lock(&s->work);
     return fds[2].revents;
 }
 
@@ -286,6 +318,7 @@ static bool finished(const struct sink *s)
 static void push_run(void *arg)
 {
     struct sink *s = arg;
+    pthread_mutex_lock(&s->work);
     while (!stop_requested(s->stop) && !finished(s)) {
         short revents = wait_for_work(s);
         take_frames(s);
@@ -306,6 +339,7 @@ static void push_run(void *arg)
     s->dial = NULL;
     take_frames(s);
     publish_totals(s);
+    pthread_mutex_unlock(&s->work);
     stop_request(s->done);
 }
 
@@ -323,6 +357,7 @@ static void push_free(struct sink *s)
     replay_finish(&s->replay);
     stop_free(s->stop);
     stop_free(s->done);
+    pthread_mutex_destroy(&s->work);
     pthread_mutex_destroy(&s->lock);
     free(s->host);
     free(s);
@@ -338,6 +373,7 @@ static struct sink *push_new(const struct push_config *config, const struct sink
                                          .max_frames = QUEUE_FRAMES,
                                          .max_bytes = (size_t)config->buffer };
     pthread_mutex_init(&s->lock, NULL);
+    pthread_mutex_init(&s->work, NULL);
     s->config = *config;
     s->env = env;
     s->host = strdup(config->host);
@@ -357,6 +393,7 @@ static int push_open(struct sink **out, const void *config, const struct sink_en
     struct sink *s = push_new(config, env);
     int code = s && s->host && s->stop && s->done && s->queue ? 0 : -ENOMEM;
     if (code == 0) {
+        queue_on_push(s->queue, send_at_once, s);
         code = hub_subscribe(env->hub, s->queue);
     }
     if (code == 0) {

@@ -260,6 +260,13 @@ short link_events(const struct link *l)
     return left ? POLLIN | POLLOUT : POLLIN;
 }
 
+bool link_idle(const struct link *l)
+{
+    bool again;
+    return l->welcomed && wire_tx_frame_done(&l->tx) && l->tx.box_size == 0 &&
+           !replay_peek(l->replay, &again);
+}
+
 bool link_finished(const struct link *l)
 {
     return l->bye_sent && l->tx.box_size == 0 && l->replay->acked_seq >= l->replay->sent_seq;

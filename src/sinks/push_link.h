@@ -45,5 +45,6 @@ int link_receive(struct link *l, int64_t now_us);
 int link_send(struct link *l, int64_t now_us, int64_t max_latency_us, bool end);
 
 short link_events(const struct link *l);        /* for poll */
+bool link_idle(const struct link *l);           /* all that there was is sent */
 bool link_finished(const struct link *l);       /* BYE is sent and everything confirmed */
 int64_t link_deadline_us(const struct link *l); /* silent until then: dead */

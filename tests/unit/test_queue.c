@@ -690,6 +690,39 @@ static void clearing_while_pushed_to(void **state)
     end(p.q);
 }
 
+struct helper {
+    struct queue *q;
+    uint64_t taken;
+    bool enough;
+};
+
+static bool help(void *arg)
+{
+    struct helper *h = arg;
+    h->taken = take(h->q);
+    return h->enough;
+}
+
+/* The fd only wakes the reader for what a helper has not done. */
+static void a_pusher_helps(void **state)
+{
+    (void)state;
+    struct helper h = { .q = new_queue(QUEUE_ALL, 4, 0, 0), .enough = true };
+    queue_on_push(h.q, help, &h);
+    assert_int_equal(push(h.q, 1, K, 1), QUEUE_TAKEN);
+    assert_int_equal(h.taken, 1);
+    assert_false(readable(h.q));
+    h.enough = false;
+    assert_int_equal(push(h.q, 2, K, 1), QUEUE_TAKEN);
+    assert_int_equal(h.taken, 2);
+    assert_true(readable(h.q)); /* although it is empty: there is something else to do */
+    assert_int_equal(take(h.q), 0);
+    assert_false(readable(h.q));
+    queue_close(h.q);
+    assert_true(readable(h.q));
+    end(h.q);
+}
+
 static int open_token(void **state)
 {
     (void)state;
@@ -744,6 +777,7 @@ int main(void)
         TEST(a_push_always_wakes),
         TEST(the_last_frame_is_not_lost),
         TEST(clearing_while_pushed_to),
+        TEST(a_pusher_helps),
     };
     return cmocka_run_group_tests(tests, open_token, close_token);
 }

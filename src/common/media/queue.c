@@ -17,6 +17,8 @@ struct queue {
     struct queue_limits limits; /* fixed */
     int fd;                     /* fixed; `signalled`: readable, or about to be */
     atomic_uint refs;
+    bool (*help)(void *arg); /* fixed before use */
+    void *help_arg;
 
     pthread_mutex_t lock;      /* guards everything below */
     const struct frame **ring; /* `space` entries, grown by doubling up to max_frames */
@@ -216,10 +218,26 @@ static bool store_locked(struct queue *q, const struct frame *frame, struct vict
 }
 
 /* A reader that works in batches is also woken when there is no room for its batch. */
-static bool must_wake_locked(struct queue *q, bool full)
+static bool must_wake_locked(const struct queue *q, bool full)
 {
     full |= q->bytes >= q->limits.wake_bytes || q->count == q->limits.max_frames;
-    return full && q->count > 0 && must_signal_locked(q);
+    return full && q->count > 0;
+}
+
+static void wake_reader(struct queue *q)
+{
+    pthread_mutex_lock(&q->lock);
+    bool wake = must_signal_locked(q);
+    pthread_mutex_unlock(&q->lock);
+    if (wake) {
+        send_signal(q);
+    }
+}
+
+void queue_on_push(struct queue *q, bool (*help)(void *arg), void *arg)
+{
+    q->help = help;
+    q->help_arg = arg;
 }
 
 /* A key frame is large, so it is not asked for before half of the queue is free: else it would be
@@ -234,17 +252,20 @@ enum queue_pushed queue_push(struct queue *q, const struct frame *frame)
 {
     struct victims victims = { 0 };
     enum queue_pushed result = QUEUE_DROPPED;
-    bool wake = false;
+    bool wake = false, signal = false;
     pthread_mutex_lock(&q->lock);
     if (!q->closed) {
         bool stored = store_locked(q, frame, &victims);
         bool clean = stored && victims.count + victims.ring_count == 0;
         result = wants_key_locked(q) ? QUEUE_WANT_KEY : clean ? QUEUE_TAKEN : QUEUE_DROPPED;
         wake = must_wake_locked(q, !clean);
+        signal = wake && !q->help && must_signal_locked(q);
     }
     pthread_mutex_unlock(&q->lock);
-    if (wake) {
+    if (signal) {
         send_signal(q);
+    } else if (wake && q->help && !q->help(q->help_arg)) {
+        wake_reader(q);
     }
     release_victims(&victims);
     return result;
