@@ -117,10 +117,10 @@ def main():
     raw = [*b.camera_args(640, 480, "YUYV", RATE), "--codec"]
     ways = {
         "MJPEG passed through": (b.camera_args(640, 480, "MJPG", RATE), {"mjpg": b.clip("mjpg")}),
-        "H.264 passed through": (b.camera_args(*b.SIZE, "H264", RATE), {"h264": b.clip("h264")}),
+        "H.264 passed through": (b.camera_args(*b.SIZE, "H264", RATE), {"h264": b.clip("short")}),
         "YUYV to JPEG": ([*raw, "mjpeg"], {}),
         "YUYV to H.264": ([*raw, "h264", "--gop", RATE // 2], {}),
-        "H.264 from --input": ([*b.input_args(b.clip("h264")), "--loop", "--fps", RATE], None),
+        "H.264 from --input": ([*b.input_args(b.clip("short")), "--loop", "--fps", RATE], None),
     }
     for what, (args, settings) in ways.items():
         env = None if settings is None else b.camera(fps=RATE, **settings)
