@@ -15,7 +15,8 @@
 #include "pcs/pool.h"
 #include "stream_private.h"
 
-#define POOL_IDLE ((size_t)2 << 20)
+/* A recording lets go of a second of frames (--sync) at once: 1080p JPEG is 7 MB of them. */
+#define POOL_IDLE ((size_t)8 << 20)
 
 void stream_wake(void *arg)
 {
