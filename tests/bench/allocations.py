@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 """What a frame costs in steady state that is no CPU time: heap allocations, user-space copies of its
 bytes, system calls. call_counter.so goes in front of the program and counts what every module asks for
-between two frames; libraries and the emulated camera are told apart from our own code."""
+between two frames; libraries and the emulated camera are told apart from our own code. A late sync may raise the
+high-water mark of what is kept for a replay, which takes a few buffers once: hence not a goal of 0."""
 import os
 import re
 import signal
@@ -15,6 +16,7 @@ RATE = 100  # pictures a second: the count is what matters, not the pace
 SYNC = "200ms"  # … and the sooner the receiver confirms, the sooner the state is steady
 FIRST, LAST = 250, 550
 STRACE_S = 2
+GOAL = (LAST - FIRST) // 100
 OURS = ("pi-camera-streamer", "video-receiver")
 CAMERA = "v4l2fake.so"
 
@@ -79,7 +81,7 @@ def run(args, env, traced):
 
 
 def show_allocations(what, count):
-    b.show_limit(f"{what}: allocations", count.calls("alloc", OURS), f"in {count.frames} frames", 0, 0)
+    b.show_limit(f"{what}: allocations", count.calls("alloc", OURS), f"in {count.frames} frames", GOAL, 0)
     for module, (calls, _, places) in count.by["alloc"].items():
         if module in OURS and calls:
             for (path, place), n in sorted(places.items(), key=lambda i: -i[1])[:5]:
