@@ -27,6 +27,9 @@
 #define SILENCE_US  (5 * CLOCK_S)  /* a live stream that says nothing for so long is broken */
 #define SERVER_US   (30 * CLOCK_S) /* … a server that keeps us waiting for a file */
 #define DEFAULT_FPS 25
+/* Packets of a local file are read in batches: libavformat's code and tables have left the caches by
+ * the time a single next frame is due. */
+#define AHEAD 8
 
 struct input_config {
     const char *url;
@@ -47,10 +50,12 @@ struct source {
     struct format format;
     struct input_clock clock;
     int timer;
-    bool live;           /* comes in real time by itself */
-    bool timed;          /* has time stamps of its own */
-    bool ended;          /* the filter or decoder is being drained */
-    bool any;            /* a frame came since the beginning: a loop over nothing must end */
+    bool live;                  /* comes in real time by itself */
+    bool timed;                 /* has time stamps of its own */
+    bool ended;                 /* the filter or decoder is being drained */
+    bool any;                   /* a frame came since the beginning: a loop over nothing must end */
+    struct frame *ahead[AHEAD]; /* read, and not yet due */
+    unsigned ahead_first, ahead_count;
     int64_t patience_us; /* how long libav may wait; 0 = for ever */
     int64_t deadline_us; /* … until when, for the interrupt callback; 0 = for ever */
 };
@@ -136,6 +141,9 @@ static void input_close(struct source *s)
 {
     if (!s) {
         return;
+    }
+    for (; s->ahead_count > 0; s->ahead_count--) {
+        frame_unref(s->ahead[s->ahead_first++]);
     }
     input_decode_close(s->decoder);
     av_bsf_free(&s->filter);
@@ -477,14 +485,13 @@ static int pace(struct source *s, struct frame *frame)
     return code;
 }
 
-static int input_next(struct source *s, const struct frame **out, unsigned *lost, struct err *err)
+/* One frame, without waiting until it is due; -EAGAIN: not yet, ask again. */
+static int read_frame(struct source *s, struct frame **out, unsigned *lost, struct err *err)
 {
-    struct frame *frame = NULL;
-    int code = s->decoder ? receive_picture(s, &frame) : receive_packet(s, &frame);
+    int code = s->decoder ? receive_picture(s, out) : receive_packet(s, out);
     if (code >= 0) {
         s->any = true;
-        *out = frame;
-        return pace(s, frame);
+        return 0;
     }
     if (code == AVERROR_EOF || (code == AVERROR(EAGAIN) && s->ended)) {
         return at_end(s, err);
@@ -498,6 +505,38 @@ static int input_next(struct source *s, const struct frame **out, unsigned *lost
     }
     code = feed(s, lost, err);
     return code < 0 ? code : -EAGAIN;
+}
+
+static bool reads_ahead(const struct source *s)
+{
+    return !s->live && !s->decoder && !s->pipe && is_local(s->config->url);
+}
+
+/* The frames that come next, at least one. What ends the batch is met again by the next. */
+static int fill(struct source *s, unsigned *lost, struct err *err)
+{
+    unsigned wanted = reads_ahead(s) ? AHEAD : 1, tries = 4 * wanted;
+    int code = 0;
+    s->ahead_first = s->ahead_count = 0;
+    while (s->ahead_count < wanted && tries-- > 0 && (code == 0 || code == -EAGAIN)) {
+        code = read_frame(s, &s->ahead[s->ahead_count], lost, err);
+        s->ahead_count += code == 0;
+    }
+    return s->ahead_count > 0 ? 0 : code;
+}
+
+static int input_next(struct source *s, const struct frame **out, unsigned *lost, struct err *err)
+{
+    if (s->ahead_count == 0) {
+        int code = fill(s, lost, err);
+        if (code < 0) {
+            return code;
+        }
+    }
+    struct frame *frame = s->ahead[s->ahead_first++];
+    s->ahead_count--;
+    *out = frame;
+    return pace(s, frame);
 }
 
 const struct source_backend source_input = {
