@@ -53,15 +53,8 @@ def note(text):
     print(f"  {text}", flush=True)
 
 
-def machine():
-    model = re.search(r"model name\s*:\s*(.*)", pathlib.Path("/proc/cpuinfo").read_text())
-    u = os.uname()
-    return (f"{model.group(1) if model else u.machine}, {os.cpu_count()} cores, "
-            f"{u.sysname} {u.release}, load {os.getloadavg()[0]:.2f}")
-
-
 def begin(name, about):
-    print(f"{name}: {about}\n  on {machine()}", flush=True)
+    print(f"{name}: {about}\n  (load {os.getloadavg()[0]:.2f})", flush=True)
 
 
 def median(values):
@@ -165,9 +158,9 @@ def camera(**settings):
 # ---- who carries it ----
 
 @contextlib.contextmanager
-def folder():
+def folder(within=BUILD):
     """A place for recordings, on the disk that holds the build."""
-    path = pathlib.Path(tempfile.mkdtemp(prefix="bench-", dir=BUILD))
+    path = pathlib.Path(tempfile.mkdtemp(prefix="bench-", dir=within))
     try:
         yield path
     finally:

@@ -11,6 +11,7 @@
  * forms from 1 KB on; what a codec moves with its own instructions is not seen.
  * Threads: any; counting takes no lock and allocates nothing.
  */
+#undef _FORTIFY_SOURCE /* it would define what is defined here */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -30,7 +31,6 @@
 #ifdef __clang__
 #define NO_BUILTIN /* -fno-builtin is enough there */
 #else
-#define NO_BUILTIN __attribute__((optimize("no-tree-loop-distribute-patterns")))
 #endif
 #define CALLER __builtin_return_address(0)
 
@@ -202,8 +202,8 @@ PUBLIC int posix_memalign(void **out, size_t alignment, size_t size)
 
 /* ---- copies ---- */
 
-/* Before the real ones are known. */
-NO_BUILTIN static void *copy_plain(void *to, const void *from, size_t n)
+/* Before the real ones are known; volatile, or the compiler makes it a call of memcpy. */
+static void *copy_plain(void *to, const void *from, size_t n)
 {
     volatile unsigned char *t = to;
     const unsigned char *f = from;
