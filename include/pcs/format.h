@@ -19,13 +19,43 @@ enum format_id {
     FORMAT_YU12,  /* 4:2:0 planar Y, U, V (I420) */
     FORMAT_GREY,  /* 8-bit luma */
     FORMAT_RGB24, /* bytes R G B */
+    FORMAT_YVYU,  /* 4:2:2 packed Y0 V Y1 U */
+    FORMAT_VYUY,  /* 4:2:2 packed V Y0 U Y1 */
+    FORMAT_NV21,  /* 4:2:0, Y plane, interleaved VU plane */
+    FORMAT_YV12,  /* 4:2:0 planar Y, V, U */
+    FORMAT_NV16,  /* 4:2:2, Y plane, interleaved UV plane */
+    FORMAT_422P,  /* 4:2:2 planar Y, U, V */
+    FORMAT_BGR24, /* bytes B G R */
+    FORMAT_BGRX,  /* bytes B G R and one of no meaning */
+    FORMAT_RGBX,  /* bytes R G B and one of no meaning */
+    FORMAT_RGB16, /* 5-6-5 bits, little-endian, red on top */
     FORMAT_JPEG,
     FORMAT_H264,
     FORMAT_COUNT
 };
 
 enum color_range { COLOR_RANGE_LIMITED, COLOR_RANGE_FULL };
-enum color_matrix { COLOR_MATRIX_601, COLOR_MATRIX_709 };
+enum color_matrix { COLOR_MATRIX_601, COLOR_MATRIX_709, COLOR_MATRIX_2020 };
+enum color_primaries {
+    COLOR_PRIMARIES_UNKNOWN,
+    COLOR_PRIMARIES_709, /* sRGB's too */
+    COLOR_PRIMARIES_170M,
+    COLOR_PRIMARIES_470BG,
+    COLOR_PRIMARIES_2020,
+};
+enum color_transfer {
+    COLOR_TRANSFER_UNKNOWN,
+    COLOR_TRANSFER_709, /* SMPTE 170M's and BT.2020's too */
+    COLOR_TRANSFER_SRGB,
+    COLOR_TRANSFER_PQ, /* SMPTE ST 2084 */
+};
+
+/* What is still to be done to a picture to show it upright, in this order. */
+enum format_transform {
+    TRANSFORM_HFLIP = 1,
+    TRANSFORM_VFLIP = 2,
+    TRANSFORM_ROTATE = 4, /* a quarter turn clockwise; width and height change places */
+};
 
 #define FORMAT_MAX_SIZE   8192 /* pixels, either direction: more is refused on any input */
 #define FORMAT_MAX_PLANES 3
@@ -36,12 +66,17 @@ struct format {
     int fps_num, fps_den; /* nominal rate; 0/1 = unknown */
     enum color_range range;
     enum color_matrix matrix;
+    enum color_primaries primaries;
+    enum color_transfer transfer;
+    unsigned transform; /* enum format_transform */
 };
 
 struct format_info {
     const char *name;      /* for people: "YUYV", "H.264" */
     uint32_t fourcc;       /* V4L2's, little-endian characters */
     uint32_t fourcc_other; /* a second V4L2 name (JPEG besides MJPG), 0 = none */
+    uint32_t
+        fourcc_planes; /* V4L2's name with each plane in a buffer of its own (NM12), 0 = none */
     bool compressed;
     int planes;
     int plane_shift_x[FORMAT_MAX_PLANES]; /* log2 of horizontal subsampling of each plane */
@@ -53,8 +88,8 @@ struct format_info {
     ((uint32_t)(a) | (uint32_t)(b) << 8 | (uint32_t)(c) << 16 | (uint32_t)(d) << 24)
 
 const struct format_info *format_info(enum format_id id); /* never NULL; FORMAT_NONE for unknown */
-enum format_id format_by_fourcc(uint32_t fourcc);         /* FORMAT_NONE when unknown */
-enum format_id format_by_name(const char *name);          /* four characters, any case */
+enum format_id format_by_fourcc(uint32_t fourcc); /* any of its names; FORMAT_NONE when unknown */
+enum format_id format_by_name(const char *name);  /* four characters, any case */
 bool format_same(const struct format *a, const struct format *b); /* all but the rate */
 
 /*

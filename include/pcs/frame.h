@@ -17,10 +17,11 @@
 #include "pcs/format.h"
 
 enum frame_flags {
-    FRAME_KEY = 1,     /* decoding can start here; every raw picture and JPEG is one */
-    FRAME_REPLAY = 2,  /* sent again after a break: for recordings, not for live viewers */
-    FRAME_REWOUND = 4, /* first after a break or replay: its number may be lower than the last */
-    FRAME_DRIVER = 8,  /* the bytes are a driver's buffer: never past the encoders */
+    FRAME_KEY = 1,      /* decoding can start here; every raw picture and JPEG is one */
+    FRAME_REPLAY = 2,   /* sent again after a break: for recordings, not for live viewers */
+    FRAME_REWOUND = 4,  /* first after a break or replay: its number may be lower than the last */
+    FRAME_DRIVER = 8,   /* the bytes are a driver's buffer: never past the encoders */
+    FRAME_STANDBY = 16, /* not the camera's: says that there is none */
 };
 
 /* When each stage finished with the frame, CLOCK_MONOTONIC us of this machine, 0 = not passed. */
@@ -43,8 +44,11 @@ struct frame {
 
     const uint8_t *data; /* packet, or first byte of the picture */
     size_t size;
-    const uint8_t *plane[FORMAT_MAX_PLANES]; /* raw pictures only */
+    const uint8_t *plane[FORMAT_MAX_PLANES]; /* raw pictures only; may lie in several buffers */
     int stride[FORMAT_MAX_PLANES];
+    /* A driver's buffer that other drivers can read in place (DMABUF), whole picture from offset 0, the
+     * owner's to close; -1 = none. */
+    int dmabuf_fd;
 
     /* Owner's part: not for readers. */
     uint8_t *buffer; /* where a producer writes; `data` usually points to it */

@@ -5,7 +5,8 @@
  * nobody else notices. Without subscribers the producer is told (demand), so that encoders rest.
  *
  * Life: hub_new/hub_free by the pipeline; subscribers leave before hub_free.
- * Threads: publish from one producer; the rest from any.
+ * Threads: any. Several producers may take turns (a camera, and what stands in for it): one publishes at a
+ * time, the others wait.
  */
 #pragma once
 
@@ -24,6 +25,10 @@ void hub_free(struct hub *hub);
 /* Hand `frame` to every subscriber (each takes a reference); the caller keeps its own. Key frames
  * are remembered. */
 void hub_publish(struct hub *hub, const struct frame *frame);
+
+/* The same for a frame that only the caller knows yet: its seq becomes one more than were published so far.
+ * False, and nothing is published, when its capture time is not later than the last one's. */
+bool hub_publish_next(struct hub *hub, struct frame *frame);
 
 /* No more frames will come: closes every subscriber's queue, now and for later subscribers. */
 void hub_end(struct hub *hub);

@@ -127,6 +127,9 @@ int main(int argc, char **argv)
         status = 2;
     } else if (loaded == OPTIONS_DONE) {
         status = 0;
+    } else if (settings->capture.list_devices) {
+        capture_list(stdout);
+        status = 0;
     } else if (service_start(&service, stop, &err) < 0) {
         log_error("%s", err.text);
     } else {

@@ -67,11 +67,11 @@ static void on_opened(void *arg, const struct format *format)
     struct pipeline *p = arg;
     enum format_id output = encode_output(&p->settings->encode, format->id);
     char what[100];
-    p->copying = output == format->id;
+    p->copying = encode_copies(&p->settings->encode, format);
     if (p->copying) {
         return;
     }
-    if (!encoder_find(format->id, output)) {
+    if (!encode_accepts(&p->settings->encode, format)) {
         (void)snprintf(what, sizeof what, "cannot make %s from the %s of this source",
                        format_info(output)->name, format_info(format->id)->name);
         fail(p, -ENOTSUP, what);
@@ -100,9 +100,8 @@ static void copy_one(struct pipeline *p, const struct frame *frame)
         counter_add(&p->copy_dropped, 1);
         return;
     }
-    counter_add(&p->copied, 1);
     histogram_add(&p->copy_latency, clock_now_us() - frame->stage_us[STAGE_DEQUEUED]);
-    encode_publish(p->packets, packet);
+    counter_add(encode_publish(p->packets, packet) ? &p->copied : &p->copy_dropped, 1);
 }
 
 static void on_frame(void *arg, const struct frame *frame)
@@ -193,6 +192,7 @@ int pipeline_start(struct pipeline **out, const struct settings *settings, struc
         .config = &settings->capture,
         .backend_configs = (const void *const *)settings->sources,
         .codec = settings_codec(settings),
+        .pictures = settings->encode.overlay && *settings->encode.overlay,
         .max_frames = (uint64_t)settings->run.frames,
         .handler = { .opened = on_opened, .frame = on_frame, .ended = on_ended, .arg = p },
     };
@@ -291,7 +291,9 @@ void pipeline_reconfigure(struct pipeline *p)
     if (encode) {
         encode_set_bitrate(encode, p->settings->encode.bitrate);
         encode_set_quality(encode, (int)p->settings->encode.quality);
+        encode_set_overlay(encode, p->settings->encode.overlay);
     }
+    capture_reconfigure(p->capture);
     for (size_t i = 0; i < p->sink_count; i++) {
         const struct open_sink *s = &p->sinks[i];
         if (s->backend->reconfigure) {

@@ -89,6 +89,8 @@ static size_t list_parts(struct settings *s, struct option_part *parts)
     }
     parts[n++] = (struct option_part){ "picture", capture_picture_options,
                                        capture_picture_option_count, &s->capture };
+    parts[n++] = (struct option_part){ "picture", encode_picture_options,
+                                       encode_picture_option_count, &s->encode };
     parts[n++] = (struct option_part){ "encode", encode_options, encode_option_count, &s->encode };
     for (size_t i = 0; sink_backends[i]; i++) {
         const struct sink_backend *b = sink_backends[i];
@@ -102,7 +104,7 @@ struct settings *settings_new(void)
 {
     struct settings *s = calloc(1, sizeof *s);
     struct option_part *parts =
-        calloc(count_sources() + count_sinks() + 4, sizeof(struct option_part));
+        calloc(count_sources() + count_sinks() + 5, sizeof(struct option_part));
     if (s && parts && make_configs(s) == 0) {
         s->options =
             options_new("pi-camera-streamer", PCS_VERSION,
@@ -159,7 +161,7 @@ static int check(void *arg, struct err *err)
         s->run.name = *s->host ? s->host : "camera";
     }
     int code = capture_check(&s->capture, (const void *const *)s->sources, err);
-    return code < 0 ? code : check_sinks(s, err);
+    return code < 0 || s->capture.list_devices ? code : check_sinks(s, err);
 }
 
 int settings_load(struct settings *s, int argc, char **argv, struct err *err)

@@ -18,6 +18,10 @@
 #define RETRY_MAX_US   (5 * CLOCK_S)
 #define REPEAT_LOG_US  (30 * CLOCK_S)
 
+#define MAX_SET 64 /* controls that were set while running */
+
+static const char *const angles[] = { "0", "90", "180", "270", NULL };
+
 struct capture {
     /* Fixed after start. */
     const struct capture_config *config;
@@ -36,6 +40,7 @@ struct capture {
     bool delivered; /* a frame came since the last open */
     uint64_t seq;
     int64_t last_capture_us;
+    unsigned transform; /* of the wish, what the source leaves to others */
     struct backoff backoff;
     struct log_limit retry_log;
     struct err err;    /* of the last failure */
@@ -43,6 +48,13 @@ struct capture {
 
     pthread_mutex_t lock; /* guards stats */
     struct capture_stats stats;
+
+    /* Held while a control is set, so that the source is not closed meanwhile. Guards what follows. */
+    pthread_mutex_t controls;
+    struct source *open; /* = source while it may be asked for its controls */
+    struct option_list configured;
+    char *set[MAX_SET]; /* NAME=VALUE, set while running: they win over the configured ones */
+    size_t set_count;
 };
 
 #define AT(field) offsetof(struct capture_config, field)
@@ -54,6 +66,11 @@ const struct option_def capture_source_options[] = {
       .value = "auto",
       .choices = source_names,
       .help = "where pictures come from" },
+    { .name = "list-devices",
+      .type = OPTION_FLAG,
+      .offset = AT(list_devices),
+      .flags = OPTION_CLI,
+      .help = "list the cameras with their formats and controls, and exit" },
 };
 const size_t capture_source_option_count = OPTION_COUNT(capture_source_options);
 
@@ -83,7 +100,28 @@ const struct option_def capture_picture_options[] = {
       .type = OPTION_STRING,
       .offset = AT(format),
       .arg = "FOURCC",
-      .help = "what the camera must deliver: YUYV UYVY NV12 YU12 GREY RGB3 MJPG H264" },
+      .help = "what the camera must deliver: YUYV, NV12, MJPG, H264 …; --list-devices tells" },
+    { .name = "control",
+      .type = OPTION_LIST,
+      .offset = AT(controls),
+      .flags = OPTION_LIVE,
+      .arg = "NAME=VALUE",
+      .help = "set a control of the camera; may be repeated; --list-devices tells them" },
+    { .name = "hflip",
+      .type = OPTION_FLAG,
+      .offset = AT(hflip),
+      .help = "mirror the picture: left becomes right" },
+    { .name = "vflip",
+      .type = OPTION_FLAG,
+      .offset = AT(vflip),
+      .help = "turn the picture upside down, mirrored" },
+    { .name = "rotate",
+      .type = OPTION_CHOICE,
+      .offset = AT(rotate),
+      .value = "0",
+      .choices = angles,
+      .arg = "DEGREES",
+      .help = "turn the picture clockwise, after flipping: 0, 90, 180 or 270" },
 };
 const size_t capture_picture_option_count = OPTION_COUNT(capture_picture_options);
 
@@ -125,9 +163,16 @@ int capture_check(const struct capture_config *config, const void *const *backen
                   struct err *err)
 {
     if (config->format && format_by_name(config->format) == FORMAT_NONE) {
-        return err_set(err, -EINVAL,
-                       "--format %s: unknown; use YUYV, UYVY, NV12, YU12, GREY, RGB3, MJPG or H264",
+        return err_set(err, -EINVAL, "--format %s: unknown; --list-devices tells what a camera has",
                        config->format);
+    }
+    for (size_t i = 0; i < config->controls.count; i++) {
+        char name[CONTROL_NAME_SIZE];
+        const char *value;
+        int code = control_split(config->controls.item[i], name, &value, err);
+        if (code < 0) {
+            return code;
+        }
     }
     int input = backend_index("input");
     if (config->source > 0 && strcmp(source_names[config->source], "input") == 0 &&
@@ -156,6 +201,15 @@ static int choose(const struct capture *c)
     return -ENODEV;
 }
 
+void capture_list(FILE *out)
+{
+    for (int i = 0; source_backends[i]; i++) {
+        if (source_backends[i]->list) {
+            source_backends[i]->list(out);
+        }
+    }
+}
+
 static void set_state(struct capture *c, enum capture_state state)
 {
     pthread_mutex_lock(&c->lock);
@@ -178,6 +232,127 @@ static void announce(struct capture *c, const struct format *format)
     }
 }
 
+static void use_backend(struct capture *c, const struct source_backend *backend)
+{
+    c->backend = backend;
+    c->backoff.first_us = backend->retry_first_us ? backend->retry_first_us : RETRY_FIRST_US;
+    c->backoff.max_us = backend->retry_max_us ? backend->retry_max_us : RETRY_MAX_US;
+}
+
+/* ---- controls ---- */
+
+static bool sets_controls(const struct capture *c, struct err *err)
+{
+    if (c->backend->set_control || c->wish.controls.count == 0) {
+        return true;
+    }
+    (void)err_set(err, -EINVAL, "--control %s: the source %s has no controls",
+                  c->wish.controls.item[0], c->backend->name);
+    return false;
+}
+
+static void read_configured(struct capture *c)
+{
+    pthread_mutex_lock(&c->controls);
+    c->wish.controls.item = c->configured.item;
+    c->wish.controls.count = c->configured.count;
+    pthread_mutex_unlock(&c->controls);
+    c->wish.controls.strict = !c->ever_opened;
+}
+
+/* Let others ask the source, after what they had set is set again. */
+static void open_controls(struct capture *c)
+{
+    if (!c->backend->set_control) {
+        return;
+    }
+    pthread_mutex_lock(&c->controls);
+    const struct control_settings again = { (const char *const *)c->set, c->set_count, false };
+    (void)control_apply(&again, c->source, c->backend->set_control, NULL); /* not strict: it logs */
+    c->open = c->source;
+    pthread_mutex_unlock(&c->controls);
+}
+
+static void close_controls(struct capture *c)
+{
+    pthread_mutex_lock(&c->controls);
+    c->open = NULL;
+    pthread_mutex_unlock(&c->controls);
+}
+
+/* Keep it for the next time the source is opened. */
+static void remember_control(struct capture *c, const char *name, const char *value)
+{
+    char *item = NULL, known[CONTROL_NAME_SIZE];
+    const char *ignored;
+    size_t i = 0;
+    while (i < c->set_count && (control_split(c->set[i], known, &ignored, NULL) < 0 ||
+                                !control_same_name(known, name))) {
+        i++;
+    }
+    if (i == MAX_SET || asprintf(&item, "%s=%s", name, value) < 0) {
+        return;
+    }
+    free(c->set[i]);
+    c->set[i] = item;
+    c->set_count = i == c->set_count ? i + 1 : c->set_count;
+}
+
+static int no_camera(struct err *err)
+{
+    return err_set(err, -ENODEV, "no camera is open, or it has no controls");
+}
+
+int capture_set_control(struct capture *c, const char *name, const char *value, struct err *err)
+{
+    pthread_mutex_lock(&c->controls);
+    int code = c->open ? c->backend->set_control(c->open, name, value, err) : no_camera(err);
+    if (code == 0) {
+        remember_control(c, name, value);
+    }
+    pthread_mutex_unlock(&c->controls);
+    return code;
+}
+
+int capture_each_control(struct capture *c, void (*visit)(void *arg, const struct control *control),
+                         void *arg)
+{
+    pthread_mutex_lock(&c->controls);
+    int code = c->open && c->backend->each_control ? 0 : -ENODEV;
+    if (code == 0) {
+        c->backend->each_control(c->open, visit, arg);
+    }
+    pthread_mutex_unlock(&c->controls);
+    return code;
+}
+
+static bool has_item(const struct option_list *list, const char *item)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        if (strcmp(list->item[i], item) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void capture_reconfigure(struct capture *c)
+{
+    pthread_mutex_lock(&c->controls);
+    struct option_list old = c->configured;
+    c->configured = c->config->controls;
+    for (size_t i = 0; c->open && i < c->configured.count; i++) {
+        const struct control_settings one = { (const char *const *)&c->configured.item[i], 1,
+                                              false };
+        if (!has_item(&old, c->configured.item[i])) {
+            (void)control_apply(&one, c->open, c->backend->set_control, NULL); /* it logs */
+        }
+    }
+    pthread_mutex_unlock(&c->controls);
+}
+
+/* ---- one opening ---- */
+
 static int open_source(struct capture *c)
 {
     int i = choose(c);
@@ -186,7 +361,11 @@ static int open_source(struct capture *c)
                        "no camera found; waiting for one (or name one: --device, "
                        "--input, --source test)");
     }
-    c->backend = source_backends[i];
+    use_backend(c, source_backends[i]);
+    read_configured(c);
+    if (!sets_controls(c, &c->err)) {
+        return -EINVAL;
+    }
     struct format format = { 0 };
     int code =
         c->backend->open(&c->source, &c->wish, c->backend_configs[i], c->stop, &format, &c->err);
@@ -200,6 +379,9 @@ static int open_source(struct capture *c)
     }
     c->ever_opened = true;
     c->delivered = false;
+    c->transform = c->wish.transform & ~format.transform;
+    format.transform = c->transform;
+    open_controls(c);
     announce(c, &format);
     return 0;
 }
@@ -212,6 +394,7 @@ static void stamp(struct capture *c, struct frame *frame)
         frame->capture_us = c->last_capture_us + 1; /* a driver's clock stepped back */
     }
     c->last_capture_us = frame->capture_us;
+    frame->format.transform = c->transform;
     frame->seq = ++c->seq;
     frame->wall_us = clock_wall_us() - (now_us - frame->capture_us);
     frame->stage_us[STAGE_CAPTURED] = frame->capture_us;
@@ -285,6 +468,7 @@ static int run_once(struct capture *c)
         thread_busy();
         code = deliver_all(c);
         thread_idle();
+        close_controls(c);
         c->backend->close(c->source);
         c->source = NULL;
     }
@@ -341,6 +525,15 @@ static void capture_run(void *arg)
     end(c, code);
 }
 
+/* Half a turn is both flips; a quarter back is that and a quarter forward. */
+static unsigned wished_transform(const struct capture_config *config)
+{
+    static const unsigned turns[] = { 0, TRANSFORM_ROTATE, TRANSFORM_HFLIP | TRANSFORM_VFLIP,
+                                      TRANSFORM_HFLIP | TRANSFORM_VFLIP | TRANSFORM_ROTATE };
+    return turns[config->rotate] ^ (config->hflip ? TRANSFORM_HFLIP : 0) ^
+           (config->vflip ? TRANSFORM_VFLIP : 0);
+}
+
 static void take_params(struct capture *c, const struct capture_params *p)
 {
     c->config = p->config;
@@ -353,7 +546,10 @@ static void take_params(struct capture *c, const struct capture_params *p)
         .fps = (int)p->config->fps,
         .format = p->config->format ? format_by_name(p->config->format) : FORMAT_NONE,
         .codec = p->codec,
+        .transform = wished_transform(p->config),
     };
+    c->wish.pictures = p->pictures || c->wish.transform;
+    c->configured = p->config->controls;
     c->backoff = (struct backoff){ .first_us = RETRY_FIRST_US, .max_us = RETRY_MAX_US };
     c->stats.since_us = clock_now_us();
 }
@@ -365,6 +561,7 @@ int capture_start(struct capture **out, const struct capture_params *params, str
         return err_set(err, -ENOMEM, "capture: out of memory");
     }
     pthread_mutex_init(&c->lock, NULL);
+    pthread_mutex_init(&c->controls, NULL);
     take_params(c, params);
     c->stop = stop_new();
     int code = c->stop ? thread_start(&c->thread, "capture", capture_run, c) : -ENOMEM;
@@ -391,6 +588,10 @@ void capture_free(struct capture *c)
             capture_stop(c);
         }
         stop_free(c->stop);
+        for (size_t i = 0; i < c->set_count; i++) {
+            free(c->set[i]);
+        }
+        pthread_mutex_destroy(&c->controls);
         pthread_mutex_destroy(&c->lock);
         free(c);
     }

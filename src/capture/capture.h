@@ -12,13 +12,16 @@
 #pragma once
 
 #include <stddef.h>
+#include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "pcs/err.h"
 #include "pcs/format.h"
 #include "pcs/option.h"
 
 struct capture;
+struct control;
 struct frame;
 
 /* The options of every source: sections "source" and "picture" of contract.md. Each backend brings
@@ -26,12 +29,19 @@ struct frame;
 struct capture_config {
     int source; /* index into source_names */
     int64_t width, height, fps;
-    const char *format; /* FOURCC, NULL = any */
+    const char *format;          /* FOURCC, NULL = any */
+    struct option_list controls; /* NAME=VALUE */
+    bool hflip, vflip;
+    int rotate;        /* index into 0, 90, 180, 270 degrees clockwise */
+    bool list_devices; /* do that and nothing else */
 };
 extern const struct option_def capture_source_options[];
 extern const size_t capture_source_option_count;
 extern const struct option_def capture_picture_options[];
 extern const size_t capture_picture_option_count;
+
+/* --list-devices: the cameras that each source finds, on `out`. */
+void capture_list(FILE *out);
 
 /* `backend_configs` is parallel to source_backends. Judges the options together; 0 or -EINVAL. */
 int capture_check(const struct capture_config *config, const void *const *backend_configs,
@@ -55,6 +65,7 @@ struct capture_params {
     const struct capture_config *config;
     const void *const *backend_configs; /* parallel to source_backends */
     enum format_id codec;               /* what --codec names (source_wish.codec) */
+    bool pictures;                      /* they are written on (source_wish.pictures) */
     uint64_t max_frames;                /* end after exactly so many; 0 = never */
     struct capture_handler handler;
 };
@@ -83,3 +94,14 @@ struct capture_stats {
     int64_t last_frame_us; /* monotonic, when the newest frame came; 0 = none yet */
 };
 void capture_get_stats(struct capture *c, struct capture_stats *out);
+
+/*
+ * Controls of the camera, by name; what is set stays set when it is opened again. -ENODEV: no camera is
+ * open; -ENOENT: it has no such control; -EINVAL, -ERANGE: not with this value; err is for the user. Any
+ * thread; waits while the camera is being opened or closed.
+ */
+int capture_set_control(struct capture *c, const char *name, const char *value, struct err *err);
+int capture_each_control(struct capture *c, void (*visit)(void *arg, const struct control *control),
+                         void *arg);
+/* The config's controls changed (SIGHUP): sets those that did, and logs what does not work. */
+void capture_reconfigure(struct capture *c);

@@ -9,7 +9,10 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
 
+#include "capture/control.h"
 #include "pcs/err.h"
 #include "pcs/format.h"
 #include "pcs/option.h"
@@ -24,8 +27,11 @@ struct source_wish {
     int fps;
     enum format_id format; /* --format */
     enum format_id
-        codec; /* FORMAT_JPEG/FORMAT_H264 when --codec names it: prefer to capture it ready
+        codec;          /* FORMAT_JPEG/FORMAT_H264 when --codec names it: prefer to capture it ready
                               made; FORMAT_NONE = auto */
+    bool pictures;      /* they will be turned or written on here: H.264 is of no use */
+    unsigned transform; /* enum format_transform; a source may do a part itself */
+    struct control_settings controls; /* to apply before the first frame, by control_apply */
 };
 
 struct source_backend {
@@ -35,10 +41,14 @@ struct source_backend {
     size_t config_size;
     bool (*implied)(const void *config);   /* one of its options names it (--device …) */
     bool (*available)(const void *config); /* for --source auto: is such a camera here? */
+    /* --list-devices: each camera with its formats and controls, for people. NULL: has none to list. */
+    void (*list)(FILE *out);
+    int64_t retry_first_us, retry_max_us; /* back-off between tries; 0 = 0.2 s to 5 s */
 
     /* Opens and starts. On success *format says what next() will give. Errors: -ENODEV, -EBUSY,
      * -EACCES … with a line that names the device. -EINVAL and -ENOTSUP mean that trying again is
-     * useless (not a camera, no such format, no such file). -ECANCELED: stopped. */
+     * useless (not a camera, no such format, no such file, a control it has not). -ECANCELED: stopped.
+     * format->transform comes back as the part of the wish that the source does itself (0: none). */
     int (*open)(struct source **out, const struct source_wish *wish, const void *config,
                 struct stop *stop, struct format *format, struct err *err);
     /*
@@ -51,9 +61,16 @@ struct source_backend {
      */
     int (*next)(struct source *source, const struct frame **out, unsigned *lost, struct err *err);
     void (*close)(struct source *source);
+
+    /* Controls while open; NULL: has none. From any thread, also during next(). */
+    int (*set_control)(struct source *source, const char *name, const char *value, struct err *err);
+    void (*each_control)(struct source *source,
+                         void (*visit)(void *arg, const struct control *control), void *arg);
 };
 
+extern const struct source_backend source_libcamera;
 extern const struct source_backend source_v4l2;
+extern const struct source_backend source_command;
 extern const struct source_backend source_input;
 extern const struct source_backend source_test;
 

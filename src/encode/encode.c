@@ -24,6 +24,7 @@
 #include "pcs/pool.h"
 #include "pcs/queue.h"
 #include "pcs/thread.h"
+#include "prepare.h"
 
 #define LINGER_US       (2 * CLOCK_S)
 #define LOG_PERIOD_US   (10 * CLOCK_S)
@@ -34,6 +35,7 @@ struct encode {
     enum format_id output;
     struct hub *raw, *packets;
     struct pool *pool;
+    struct prepare *prepare;
     struct queue *queue;
     struct thread thread;
 
@@ -60,15 +62,15 @@ struct encode {
     struct log_limit failure_log;
 };
 
-void encode_publish(struct hub *packets, const struct frame *packet)
+bool encode_publish(struct hub *packets, const struct frame *packet)
 {
     struct frame *own = (struct frame *)packet; /* not published yet: still the producer's */
-    own->seq = hub_published(packets) + 1;
     if (!own->stage_us[STAGE_ENCODED]) {
         own->stage_us[STAGE_ENCODED] = clock_now_us();
     }
-    hub_publish(packets, packet);
+    bool published = hub_publish_next(packets, own);
     frame_unref(packet);
+    return published;
 }
 
 /* ---- demand ---- */
@@ -100,8 +102,7 @@ static void publish(struct encode *e, struct frame *packet)
         histogram_add(&e->latency, now - in_hand);
     }
     e->inside--;
-    counter_add(&e->encoded, 1);
-    encode_publish(e->packets, packet);
+    counter_add(encode_publish(e->packets, packet) ? &e->encoded : &e->failed, 1);
 }
 
 static void drain(struct encode *e)
@@ -226,10 +227,12 @@ static void encode_one(struct encode *e, const struct frame *picture)
     }
 }
 
-static void handle_picture(struct encode *e, const struct frame *picture)
+static void handle_picture(struct encode *e, const struct frame *raw)
 {
+    const struct frame *picture = NULL;
     /* One that was already on its way when the last viewer left is not worth the work. */
-    if (hub_wanted(e->packets) && ready(e, &picture->format)) {
+    if (hub_wanted(e->packets) && prepare_picture(e->prepare, raw, &picture) == 0 &&
+        ready(e, &picture->format)) {
         encode_one(e, picture);
         if (e->encoder) {
             set_name(e);
@@ -237,6 +240,7 @@ static void handle_picture(struct encode *e, const struct frame *picture)
     } else {
         counter_add(&e->failed, 1);
     }
+    frame_unref(picture);
 }
 
 static void run_encode(void *arg)
@@ -281,8 +285,9 @@ static struct encode *encode_new(const struct encode_config *config, enum format
     atomic_init(&e->bitrate, config->bitrate);
     atomic_init(&e->quality, (int)config->quality);
     e->pool = pool_new(POOL_IDLE_BYTES);
+    e->prepare = e->pool ? prepare_new(e->pool, config->overlay) : NULL;
     e->queue = queue_new(&limits);
-    if (!e->pool || !e->queue) {
+    if (!e->prepare || !e->queue) {
         encode_free(e);
         return NULL;
     }
@@ -331,6 +336,7 @@ void encode_free(struct encode *e)
         encode_stop(e);
     }
     queue_unref(e->queue);
+    prepare_free(e->prepare);
     pool_free(e->pool);
     pthread_mutex_destroy(&e->name_lock);
     pthread_mutex_destroy(&e->demand);
@@ -345,6 +351,23 @@ void encode_set_bitrate(struct encode *e, int64_t bitrate)
 void encode_set_quality(struct encode *e, int quality)
 {
     atomic_store(&e->quality, quality);
+}
+
+void encode_set_overlay(struct encode *e, const char *overlay)
+{
+    prepare_set_overlay(e->prepare, overlay);
+}
+
+bool encode_copies(const struct encode_config *config, const struct format *source)
+{
+    bool overlay = config->overlay && *config->overlay;
+    return encode_output(config, source->id) == source->id && source->transform == 0 && !overlay;
+}
+
+bool encode_accepts(const struct encode_config *config, const struct format *source)
+{
+    bool decodable = source->id != FORMAT_H264 && source->id != FORMAT_NONE;
+    return decodable && encoder_find(FORMAT_YU12, encode_output(config, source->id));
 }
 
 void encode_get_stats(struct encode *e, struct encode_stats *out)

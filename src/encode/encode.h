@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,10 +22,17 @@ struct hub;
 
 extern const struct option_def encode_options[];
 extern const size_t encode_option_count;
+extern const struct option_def encode_picture_options[]; /* for the section "picture" */
+extern const size_t encode_picture_option_count;
 
 /* What the configured --codec makes of a source of this format (auto: what is compressed already
  * stays, else H.264). */
 enum format_id encode_output(const struct encode_config *config, enum format_id source);
+
+/* Can frames of this format go out as they are (copy_frame)? */
+bool encode_copies(const struct encode_config *config, const struct format *source);
+/* Is there an encoder for them? */
+bool encode_accepts(const struct encode_config *config, const struct format *source);
 
 /*
  * Becomes the producer of `packets` (hub_on_demand). The encoder opens at the first frame. 0 or a
@@ -39,6 +47,7 @@ void encode_free(struct encode *e); /* stops it first when that was not done */
 /* Live: take effect at the next picture. */
 void encode_set_bitrate(struct encode *e, int64_t bitrate);
 void encode_set_quality(struct encode *e, int quality);
+void encode_set_overlay(struct encode *e, const char *overlay);
 
 struct encode_stats {
     uint64_t taken;   /* pictures the stage was offered (none while resting) */
@@ -52,10 +61,11 @@ const struct histogram *encode_latency(const struct encode *e); /* picture in ha
 
 /*
  * Number a packet (one more than were published so far, so there are no holes), stamp it encoded,
- * publish it and drop the caller's reference. Nobody else may read it yet. For the one producer of
- * `packets`: the stage, or the capture thread that copies.
+ * publish it and drop the caller's reference. Nobody else may read it yet. The stage and the capture thread
+ * that copies take turns when a camera goes and comes back: one that was captured before the newest
+ * published one is refused (false).
  */
-void encode_publish(struct hub *packets, const struct frame *packet);
+bool encode_publish(struct hub *packets, const struct frame *packet);
 
 /*
  * Copy: one frame of a camera's own JPEG or H.264 to a packet that keeps format.h's promises (tables

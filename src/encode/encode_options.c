@@ -52,6 +52,16 @@ const struct option_def encode_options[] = {
 };
 const size_t encode_option_count = OPTION_COUNT(encode_options);
 
+const struct option_def encode_picture_options[] = {
+    { .name = "overlay",
+      .type = OPTION_STRING,
+      .offset = offsetof(struct encode_config, overlay),
+      .flags = OPTION_LIVE,
+      .arg = "TEXT",
+      .help = "write this on every picture; %H:%M:%S and the like as in strftime" },
+};
+const size_t encode_picture_option_count = OPTION_COUNT(encode_picture_options);
+
 enum format_id encode_output(const struct encode_config *config, enum format_id source)
 {
     if (config->codec == CODEC_MJPEG) {

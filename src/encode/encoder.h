@@ -24,6 +24,7 @@ struct encode_config {
     int64_t quality;     /* JPEG, 1..100 */
     int64_t gop;         /* frames; 0 = two seconds */
     const char *preset;  /* of the libavcodec encoder, NULL = its live default */
+    const char *overlay; /* strftime text to write on pictures, NULL = none */
     int threads;         /* for one picture; 0 = the machine's cores. Not an option, for tests */
 };
 
@@ -52,6 +53,9 @@ struct encoder_backend {
 
 extern const struct encoder_backend encoder_jpeg;
 extern const struct encoder_backend encoder_h264;
+
+/* The raw layouts that every encoder reads; prepare.h brings the others to one of them. */
+bool encoder_reads(enum format_id raw);
 
 /* The first backend that makes `output` from `input` (FORMAT_NONE: from anything), or NULL. */
 const struct encoder_backend *encoder_find(enum format_id input, enum format_id output);

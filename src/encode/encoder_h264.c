@@ -54,7 +54,7 @@ struct encoder {
 
 static bool accepts(enum format_id input)
 {
-    return input != FORMAT_NONE && input != FORMAT_H264;
+    return encoder_reads(input) || input == FORMAT_JPEG;
 }
 
 static int check(const struct encode_config *config, struct err *err)

@@ -36,12 +36,6 @@ struct encoder {
     struct jpeg_stripe stripe[MAX_STRIPES];
 };
 
-static bool accepts(enum format_id input)
-{
-    const struct format_info *info = format_info(input);
-    return info->planes > 0 && !info->compressed;
-}
-
 static int clamp(int v, int low, int high)
 {
     return v < low ? low : v > high ? high : v;
@@ -266,7 +260,7 @@ static const char *encoder_name(const struct encoder *e)
 const struct encoder_backend encoder_jpeg = {
     .name = "jpeg",
     .output = FORMAT_JPEG,
-    .accepts = accepts,
+    .accepts = encoder_reads,
     .open = encoder_open,
     .encode = encoder_encode,
     .set_quality = encoder_set_quality,

@@ -20,12 +20,14 @@ static const struct format_info table[FORMAT_COUNT] = {
                       .bytes_per_sample = { 2 } },
     [FORMAT_NV12] = { .name = "NV12",
                       .fourcc = FOURCC('N', 'V', '1', '2'),
+                      .fourcc_planes = FOURCC('N', 'M', '1', '2'),
                       .planes = 2,
                       .plane_shift_x = { 0, 1 },
                       .plane_shift_y = { 0, 1 },
                       .bytes_per_sample = { 1, 2 } },
     [FORMAT_YU12] = { .name = "YU12",
                       .fourcc = FOURCC('Y', 'U', '1', '2'),
+                      .fourcc_planes = FOURCC('Y', 'M', '1', '2'),
                       .planes = 3,
                       .plane_shift_x = { 0, 1, 1 },
                       .plane_shift_y = { 0, 1, 1 },
@@ -38,6 +40,58 @@ static const struct format_info table[FORMAT_COUNT] = {
                        .fourcc = FOURCC('R', 'G', 'B', '3'),
                        .planes = 1,
                        .bytes_per_sample = { 3 } },
+    [FORMAT_YVYU] = { .name = "YVYU",
+                      .fourcc = FOURCC('Y', 'V', 'Y', 'U'),
+                      .planes = 1,
+                      .bytes_per_sample = { 2 } },
+    [FORMAT_VYUY] = { .name = "VYUY",
+                      .fourcc = FOURCC('V', 'Y', 'U', 'Y'),
+                      .planes = 1,
+                      .bytes_per_sample = { 2 } },
+    [FORMAT_NV21] = { .name = "NV21",
+                      .fourcc = FOURCC('N', 'V', '2', '1'),
+                      .fourcc_planes = FOURCC('N', 'M', '2', '1'),
+                      .planes = 2,
+                      .plane_shift_x = { 0, 1 },
+                      .plane_shift_y = { 0, 1 },
+                      .bytes_per_sample = { 1, 2 } },
+    [FORMAT_YV12] = { .name = "YV12",
+                      .fourcc = FOURCC('Y', 'V', '1', '2'),
+                      .fourcc_planes = FOURCC('Y', 'M', '2', '1'),
+                      .planes = 3,
+                      .plane_shift_x = { 0, 1, 1 },
+                      .plane_shift_y = { 0, 1, 1 },
+                      .bytes_per_sample = { 1, 1, 1 } },
+    [FORMAT_NV16] = { .name = "NV16",
+                      .fourcc = FOURCC('N', 'V', '1', '6'),
+                      .fourcc_planes = FOURCC('N', 'M', '1', '6'),
+                      .planes = 2,
+                      .plane_shift_x = { 0, 1 },
+                      .bytes_per_sample = { 1, 2 } },
+    [FORMAT_422P] = { .name = "422P",
+                      .fourcc = FOURCC('4', '2', '2', 'P'),
+                      .fourcc_planes = FOURCC('Y', 'M', '1', '6'),
+                      .planes = 3,
+                      .plane_shift_x = { 0, 1, 1 },
+                      .bytes_per_sample = { 1, 1, 1 } },
+    [FORMAT_BGR24] = { .name = "BGR24",
+                       .fourcc = FOURCC('B', 'G', 'R', '3'),
+                       .planes = 1,
+                       .bytes_per_sample = { 3 } },
+    [FORMAT_BGRX] = { .name = "BGRX",
+                      .fourcc = FOURCC('X', 'R', '2', '4'),
+                      .fourcc_other = FOURCC('B', 'G', 'R', '4'),
+                      .planes = 1,
+                      .bytes_per_sample = { 4 } },
+    [FORMAT_RGBX] = { .name = "RGBX",
+                      .fourcc = FOURCC('X', 'B', '2', '4'),
+                      .fourcc_other = FOURCC('A', 'B', '2', '4'),
+                      .planes = 1,
+                      .bytes_per_sample = { 4 } },
+    [FORMAT_RGB16] = { .name = "RGB16",
+                       .fourcc = FOURCC('R', 'G', 'B', 'P'),
+                       .planes = 1,
+                       .bytes_per_sample = { 2 } },
     [FORMAT_JPEG] = { .name = "MJPEG",
                       .fourcc = FOURCC('M', 'J', 'P', 'G'),
                       .fourcc_other = FOURCC('J', 'P', 'E', 'G'),
@@ -53,7 +107,9 @@ const struct format_info *format_info(enum format_id id)
 enum format_id format_by_fourcc(uint32_t fourcc)
 {
     for (int i = 1; i < FORMAT_COUNT; i++) {
-        if (fourcc == table[i].fourcc || (fourcc && fourcc == table[i].fourcc_other)) {
+        bool named = fourcc == table[i].fourcc || fourcc == table[i].fourcc_other ||
+                     fourcc == table[i].fourcc_planes;
+        if (fourcc && named) {
             return (enum format_id)i;
         }
     }
@@ -63,8 +119,8 @@ enum format_id format_by_fourcc(uint32_t fourcc)
 enum format_id format_by_name(const char *name)
 {
     for (int i = 1; i < FORMAT_COUNT; i++) {
-        const uint32_t codes[] = { table[i].fourcc, table[i].fourcc_other };
-        for (int k = 0; k < 2; k++) {
+        const uint32_t codes[] = { table[i].fourcc, table[i].fourcc_other, table[i].fourcc_planes };
+        for (int k = 0; k < 3; k++) {
             const char text[5] = { (char)codes[k], (char)(codes[k] >> 8), (char)(codes[k] >> 16),
                                    (char)(codes[k] >> 24), 0 };
             if (codes[k] && strcasecmp(name, text) == 0) {
@@ -81,7 +137,8 @@ enum format_id format_by_name(const char *name)
 bool format_same(const struct format *a, const struct format *b)
 {
     return a->id == b->id && a->width == b->width && a->height == b->height &&
-           a->range == b->range && a->matrix == b->matrix;
+           a->range == b->range && a->matrix == b->matrix && a->primaries == b->primaries &&
+           a->transfer == b->transfer && a->transform == b->transform;
 }
 
 static int shift_up(int value, int shift)
@@ -89,11 +146,16 @@ static int shift_up(int value, int shift)
     return (value + (1 << shift) - 1) >> shift;
 }
 
+static bool is_pairs(enum format_id id)
+{
+    return id == FORMAT_YUYV || id == FORMAT_UYVY || id == FORMAT_YVYU || id == FORMAT_VYUY;
+}
+
 /* Width of a plane's row in bytes; packed 4:2:2 holds pixels in pairs. */
 static int row_bytes(const struct format *f, const struct format_info *info, int plane)
 {
     int width = f->width;
-    if (f->id == FORMAT_YUYV || f->id == FORMAT_UYVY) {
+    if (is_pairs(f->id)) {
         width += width & 1;
     }
     return shift_up(width, info->plane_shift_x[plane]) * info->bytes_per_sample[plane];

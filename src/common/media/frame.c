@@ -10,6 +10,7 @@ void frame_init(struct frame *frame, void (*release)(struct frame *), void *owne
     memset(frame, 0, sizeof *frame);
     frame->release = release;
     frame->owner = owner;
+    frame->dmabuf_fd = -1;
     atomic_init(&frame->refs, 1);
 }
 

@@ -21,6 +21,10 @@ struct list {
 };
 
 struct hub {
+    /* Held while one frame is pushed to all. Nobody takes it from within: what a push calls only reads. */
+    pthread_mutex_t producing; /* guards last_us */
+    int64_t last_us;           /* capture time of the newest frame */
+
     pthread_mutex_t lock; /* guards list, key and ended */
     struct list *list;    /* NULL = nobody */
     const struct frame *key;
@@ -68,6 +72,8 @@ struct hub *hub_new(void)
     struct hub *hub = calloc(1, sizeof *hub);
     if (hub) {
         pthread_mutex_init(&hub->lock, NULL);
+        pthread_mutex_init(&hub->producing, NULL);
+        hub->last_us = INT64_MIN;
     }
     return hub;
 }
@@ -80,6 +86,7 @@ void hub_free(struct hub *hub)
     list_unref(hub->list);
     frame_unref(hub->key);
     pthread_mutex_destroy(&hub->lock);
+    pthread_mutex_destroy(&hub->producing);
     free(hub);
 }
 
@@ -100,7 +107,7 @@ static struct list *ref_list(struct hub *hub, const struct frame *key)
     return list;
 }
 
-void hub_publish(struct hub *hub, const struct frame *frame)
+static void push_to_all(struct hub *hub, const struct frame *frame)
 {
     /* A raw picture is never kept: it is a driver's buffer, and the driver wants it back. */
     bool keep = (frame->flags & FRAME_KEY) && format_info(frame->format.id)->compressed;
@@ -111,9 +118,29 @@ void hub_publish(struct hub *hub, const struct frame *frame)
         want_key |= queue_push(list->queue[i], frame) == QUEUE_WANT_KEY;
     }
     list_unref(list);
+    hub->last_us = frame->capture_us;
     if (want_key) {
         hub_request_key(hub);
     }
+}
+
+void hub_publish(struct hub *hub, const struct frame *frame)
+{
+    pthread_mutex_lock(&hub->producing);
+    push_to_all(hub, frame);
+    pthread_mutex_unlock(&hub->producing);
+}
+
+bool hub_publish_next(struct hub *hub, struct frame *frame)
+{
+    pthread_mutex_lock(&hub->producing);
+    bool later = frame->capture_us > hub->last_us;
+    if (later) {
+        frame->seq = hub_published(hub) + 1;
+        push_to_all(hub, frame);
+    }
+    pthread_mutex_unlock(&hub->producing);
+    return later;
 }
 
 void hub_end(struct hub *hub)
