@@ -55,7 +55,10 @@ extern const struct encoder_backend encoder_jpeg;
 extern const struct encoder_backend encoder_h264;
 
 /* The raw layouts that every encoder reads; prepare.h brings the others to one of them. */
-bool encoder_reads(enum format_id raw);
+static inline bool encoder_reads(enum format_id raw)
+{
+    return raw >= FORMAT_YUYV && raw <= FORMAT_RGB24;
+}
 
 /* The first backend that makes `output` from `input` (FORMAT_NONE: from anything), or NULL. */
 const struct encoder_backend *encoder_find(enum format_id input, enum format_id output);

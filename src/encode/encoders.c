@@ -8,11 +8,6 @@ static const struct encoder_backend *const encoders[] = {
     &encoder_h264,
 };
 
-bool encoder_reads(enum format_id raw)
-{
-    return raw >= FORMAT_YUYV && raw <= FORMAT_RGB24;
-}
-
 const struct encoder_backend *encoder_find(enum format_id input, enum format_id output)
 {
     for (size_t i = 0; i < sizeof encoders / sizeof encoders[0]; i++) {
