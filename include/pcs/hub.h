@@ -26,8 +26,11 @@ void hub_free(struct hub *hub);
  * are remembered. */
 void hub_publish(struct hub *hub, const struct frame *frame);
 
-/* The same for a frame that only the caller knows yet: its seq becomes one more than were published so far.
- * False, and nothing is published, when its capture time is not later than the last one's. */
+/*
+ * The same for a frame that only the caller knows yet, when producers take turns: its seq becomes one more
+ * than were published so far, its capture time is made later than the last one's. A stand-in
+ * (FRAME_STANDBY) that was made before a real frame came to hand is stale: false, nothing is published.
+ */
 bool hub_publish_next(struct hub *hub, struct frame *frame);
 
 /* No more frames will come: closes every subscriber's queue, now and for later subscribers. */
@@ -38,7 +41,7 @@ int hub_subscribe(struct hub *hub, struct queue *q);
 void hub_unsubscribe(struct hub *hub, struct queue *q); /* a push in flight may still land in q */
 
 bool hub_wanted(const struct hub *hub); /* has it any subscriber? */
-/* `changed` is called, without locks, by whoever makes hub_wanted() change. Set before use. */
+/* `changed` is called, without locks, by whoever makes hub_wanted() change. It outlives the subscribers. */
 void hub_on_demand(struct hub *hub, void (*changed)(void *arg), void *arg);
 
 /* Subscribers ask for a key frame; the producer takes the wish once. */

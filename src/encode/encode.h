@@ -60,10 +60,8 @@ void encode_get_stats(struct encode *e, struct encode_stats *out);
 const struct histogram *encode_latency(const struct encode *e); /* picture in hand → packet */
 
 /*
- * Number a packet (one more than were published so far, so there are no holes), stamp it encoded,
- * publish it and drop the caller's reference. Nobody else may read it yet. The stage and the capture thread
- * that copies take turns when a camera goes and comes back: one that was captured before the newest
- * published one is refused (false).
+ * Number a packet, stamp it encoded, publish it (hub_publish_next) and drop the caller's reference. The
+ * stage and the capture thread that copies take turns when a camera goes and comes back. False: refused.
  */
 bool encode_publish(struct hub *packets, const struct frame *packet);
 

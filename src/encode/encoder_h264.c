@@ -226,7 +226,7 @@ static int make_packet(struct encoder *e, struct frame **out)
     f->format.id = FORMAT_H264;
     f->format.width = e->ctx->width;
     f->format.height = e->ctx->height;
-    f->flags = unit.key ? FRAME_KEY : 0;
+    f->flags = (f->flags & FRAME_STANDBY) | (unit.key ? FRAME_KEY : 0u);
     *out = f;
     return 0;
 }

@@ -22,16 +22,17 @@ struct list {
 
 struct hub {
     /* Held while one frame is pushed to all. Nobody takes it from within: what a push calls only reads. */
-    pthread_mutex_t producing; /* guards last_us */
+    pthread_mutex_t producing; /* guards these */
     int64_t last_us;           /* capture time of the newest frame */
+    int64_t live_us;           /* when the newest real one came to hand */
 
-    pthread_mutex_t lock; /* guards list, key and ended */
+    pthread_mutex_t lock; /* guards list, key, ended and changed */
     struct list *list;    /* NULL = nobody */
     const struct frame *key;
     bool ended;
     atomic_bool wanted, key_requested;
     _Atomic uint64_t published;
-    void (*changed)(void *arg); /* fixed before use */
+    void (*changed)(void *arg);
     void *changed_arg;
 };
 
@@ -118,7 +119,6 @@ static void push_to_all(struct hub *hub, const struct frame *frame)
         want_key |= queue_push(list->queue[i], frame) == QUEUE_WANT_KEY;
     }
     list_unref(list);
-    hub->last_us = frame->capture_us;
     if (want_key) {
         hub_request_key(hub);
     }
@@ -131,16 +131,33 @@ void hub_publish(struct hub *hub, const struct frame *frame)
     pthread_mutex_unlock(&hub->producing);
 }
 
+/* A place in the row for `frame`; false when it is stale. */
+static bool take_turn(struct hub *hub, struct frame *frame)
+{
+    bool standby = frame->flags & FRAME_STANDBY;
+    if (standby && frame->capture_us <= hub->live_us) {
+        return false;
+    }
+    if (!standby && frame->stage_us[STAGE_DEQUEUED] > hub->live_us) {
+        hub->live_us = frame->stage_us[STAGE_DEQUEUED];
+    }
+    if (frame->capture_us <= hub->last_us) {
+        frame->capture_us = hub->last_us + 1;
+    }
+    hub->last_us = frame->capture_us;
+    frame->seq = hub_published(hub) + 1;
+    return true;
+}
+
 bool hub_publish_next(struct hub *hub, struct frame *frame)
 {
     pthread_mutex_lock(&hub->producing);
-    bool later = frame->capture_us > hub->last_us;
-    if (later) {
-        frame->seq = hub_published(hub) + 1;
+    bool ours = take_turn(hub, frame);
+    if (ours) {
         push_to_all(hub, frame);
     }
     pthread_mutex_unlock(&hub->producing);
-    return later;
+    return ours;
 }
 
 void hub_end(struct hub *hub)
@@ -162,10 +179,12 @@ static void replace_list(struct hub *hub, struct list *list)
     bool wanted = list && list->count > 0;
     hub->list = list;
     bool changed = atomic_exchange(&hub->wanted, wanted) != wanted;
+    void (*tell)(void *arg) = changed ? hub->changed : NULL;
+    void *arg = hub->changed_arg;
     pthread_mutex_unlock(&hub->lock);
     list_unref(old);
-    if (changed && hub->changed) {
-        hub->changed(hub->changed_arg);
+    if (tell) {
+        tell(arg);
     }
 }
 
@@ -206,8 +225,10 @@ bool hub_wanted(const struct hub *hub)
 
 void hub_on_demand(struct hub *hub, void (*changed)(void *arg), void *arg)
 {
+    pthread_mutex_lock(&hub->lock);
     hub->changed = changed;
     hub->changed_arg = arg;
+    pthread_mutex_unlock(&hub->lock);
 }
 
 void hub_request_key(struct hub *hub)
