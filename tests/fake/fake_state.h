@@ -102,6 +102,9 @@ void fake_say_mode_locked(const struct fake *f, struct v4l2_pix_format *out);
 void fake_wake_locked(struct fake *f); /* readers of every handle */
 
 void fake_reset_controls(struct fake *f);
+/* Capabilities and formats; -ENOTTY: another kind of call. */
+int fake_format_ioctl_locked(struct fake *f, struct fake_handle *h, unsigned long request,
+                             void *arg);
 int fake_ioctl_locked(struct fake *f, struct fake_handle *h, unsigned long request, void *arg);
 
 /* Buffers and the sensor; each returns 0 or a negative errno. */
