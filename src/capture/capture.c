@@ -159,6 +159,15 @@ static int check_implied(const struct capture_config *config, const void *const 
     return 0;
 }
 
+static int check_backends(const void *const *configs, struct err *err)
+{
+    int code = 0;
+    for (int i = 0; code == 0 && source_backends[i]; i++) {
+        code = source_backends[i]->check ? source_backends[i]->check(configs[i], err) : 0;
+    }
+    return code;
+}
+
 int capture_check(const struct capture_config *config, const void *const *backend_configs,
                   struct err *err)
 {
@@ -179,7 +188,8 @@ int capture_check(const struct capture_config *config, const void *const *backen
         !is_implied(input, backend_configs)) {
         return err_set(err, -EINVAL, "--source input needs --input URL");
     }
-    return check_implied(config, backend_configs, err);
+    int code = check_implied(config, backend_configs, err);
+    return code < 0 ? code : check_backends(backend_configs, err);
 }
 
 /* The index of the source to open now, or -ENODEV when `auto` finds none. */

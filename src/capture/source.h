@@ -41,6 +41,8 @@ struct source_backend {
     size_t config_size;
     bool (*implied)(const void *config);   /* one of its options names it (--device …) */
     bool (*available)(const void *config); /* for --source auto: is such a camera here? */
+    /* Judges its options before anything starts; NULL: any will do. 0 or -EINVAL with err. */
+    int (*check)(const void *config, struct err *err);
     /* --list-devices: each camera with its formats and controls, for people. NULL: has none to list. */
     void (*list)(FILE *out);
     int64_t retry_first_us, retry_max_us; /* back-off between tries; 0 = 0.2 s to 5 s */
