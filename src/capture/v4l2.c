@@ -12,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "capture/source.h"
@@ -43,8 +42,6 @@ struct source {
     struct stop *stop;
     struct v4l2_mode mode;
     struct v4l2_buffers *buffers;
-    size_t least_bytes; /* of a usable raw picture */
-    size_t full_bytes;  /* … with the padding of its last row */
     int64_t silence_us; /* so long without a picture is too long */
     int64_t heard_us;   /* when the last usable one came, or the stream started */
     bool counting;      /* `sequence` is valid */
@@ -59,75 +56,10 @@ static const struct option_def v4l2_options[] = {
       .help = "a /dev/video node, or a /dev/v4l/by-id or by-path link" },
 };
 
-int v4l2_ioctl(int fd, unsigned long request, void *arg)
-{
-    int result;
-    do {
-        result = ioctl(fd, request, arg);
-    } while (result < 0 && errno == EINTR);
-    return result < 0 ? -errno : 0;
-}
-
-int v4l2_fail(struct err *err, int code, const char *name, const char *what)
-{
-    switch (code) {
-    case -ENOENT:
-        return err_set(err, code, "%s: no such device", name);
-    case -ENODEV:
-    case -ENXIO:
-        return err_set(err, code, "%s: the camera is gone", name);
-    case -EBUSY:
-        return err_set(err, code, "%s: in use by another program", name);
-    case -EACCES:
-    case -EPERM:
-        return err_set(err, code, "%s: no permission (the user must be in the group video)", name);
-    case -ENOSPC: /* what USB drivers say when they cannot reserve what a mode needs */
-        return err_set(err, code,
-                       "%s: not enough USB bandwidth: try a smaller size, fewer --fps or "
-                       "--format MJPG",
-                       name);
-    default:
-        /* A driver's EINVAL is about the moment, not about what the user asked. */
-        return err_set(err, code == -EINVAL ? -EIO : code, "%s: cannot %s: %s", name, what,
-                       err_text(code));
-    }
-}
-
 static int open_node(const char *path)
 {
     int fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
     return fd < 0 ? -errno : fd;
-}
-
-static uint32_t capabilities(const struct v4l2_capability *cap)
-{
-    return cap->capabilities & V4L2_CAP_DEVICE_CAPS ? cap->device_caps : cap->capabilities;
-}
-
-static int check_camera(int fd, const char *name, struct v4l2_capability *cap, struct err *err)
-{
-    int code = v4l2_ioctl(fd, VIDIOC_QUERYCAP, cap);
-    if (code == -ENOTTY || code == -EINVAL) {
-        return err_set(err, -ENOTSUP, "%s: not a video device", name);
-    }
-    if (code < 0) {
-        return v4l2_fail(err, code, name, "ask what it is");
-    }
-    uint32_t caps = capabilities(cap);
-    if (caps & V4L2_CAP_META_CAPTURE) {
-        return err_set(err, -ENOTSUP,
-                       "%s: not a camera but the metadata of one; name its other node", name);
-    }
-    if (!(caps & V4L2_CAP_VIDEO_CAPTURE)) {
-        bool planes = caps & V4L2_CAP_VIDEO_CAPTURE_MPLANE;
-        return err_set(err, -ENOTSUP, "%s (%s): %s", name, (const char *)cap->card,
-                       planes ? "gives pictures only in separate planes, which is not supported"
-                              : "not a camera: it cannot capture pictures");
-    }
-    if (!(caps & V4L2_CAP_STREAMING)) {
-        return err_set(err, -ENOTSUP, "%s (%s): cannot stream", name, (const char *)cap->card);
-    }
-    return 0;
 }
 
 /* Video nodes of a Raspberry Pi that capture, but from memory: scalers and decoders. */
@@ -150,8 +82,8 @@ static bool is_camera(const char *path)
     if (fd < 0) {
         return false;
     }
-    bool is = check_camera(fd, path, &cap, NULL) == 0 && !is_converter(&cap) &&
-              v4l2_has_formats(fd);
+    bool is = v4l2_check_camera(fd, path, &cap, NULL) == 0 && !is_converter(&cap) &&
+              v4l2_has_formats(fd, v4l2_capture_type(&cap));
     close(fd);
     return is;
 }
@@ -191,27 +123,6 @@ static void v4l2_close(struct source *s)
     free(s);
 }
 
-/* The smallest and the full size of a raw picture; both 1 for what is compressed. */
-static int measure(struct source *s, struct err *err)
-{
-    size_t offset[FORMAT_MAX_PLANES];
-    int stride[FORMAT_MAX_PLANES], tight[FORMAT_MAX_PLANES];
-    const struct format *f = &s->mode.format;
-    s->least_bytes = s->full_bytes = 1;
-    if (format_info(f->id)->compressed) {
-        return 0;
-    }
-    (void)format_layout(f, 0, offset, tight); /* the same sizes as in the next line */
-    s->full_bytes = format_layout(f, s->mode.stride, offset, stride);
-    if (s->full_bytes == 0) {
-        return err_set(err, -EIO, "%s: the driver gives an impossible row of %d bytes", s->name,
-                       s->mode.stride);
-    }
-    int last = format_info(f->id)->planes - 1;
-    s->least_bytes = s->full_bytes - (size_t)(stride[last] - tight[last]);
-    return 0;
-}
-
 static void watch_changes(int fd)
 {
     struct v4l2_event_subscription arg = { .type = V4L2_EVENT_SOURCE_CHANGE };
@@ -224,6 +135,24 @@ static int64_t longest_silence(const struct format *f)
     return three_us > SILENCE_US ? three_us : SILENCE_US;
 }
 
+static void say_mode(const struct source *s, const struct v4l2_capability *cap)
+{
+    const struct v4l2_mode *mode = &s->mode;
+    char text[64];
+    (void)format_describe(&mode->format, text, sizeof text);
+    if (*mode->missed) {
+        log_warn("%s (%.32s): %s, nearest to the %s asked for; %s", s->name,
+                 (const char *)cap->card, text, mode->missed, mode->why);
+    } else {
+        log_info("%s (%.32s): %s%s, %s", s->name, (const char *)cap->card, text,
+                 mode->signal ? " as it arrives" : "", mode->why);
+    }
+    if (mode->fields) {
+        log_warn("%s: interlaced: each picture is one field, half as high", s->name);
+    }
+    log_debug("%s: %u buffers", s->name, v4l2_buffers_count(s->buffers));
+}
+
 static int start(struct source *s, const struct source_wish *wish, struct err *err)
 {
     struct v4l2_capability cap;
@@ -231,21 +160,16 @@ static int start(struct source *s, const struct source_wish *wish, struct err *e
     if (s->fd < 0) {
         return v4l2_fail(err, s->fd, s->name, "open it");
     }
-    int code = check_camera(s->fd, s->name, &cap, err);
+    int code = v4l2_check_camera(s->fd, s->name, &cap, err);
     if (code == 0) {
-        code = v4l2_set_mode(s->fd, s->name, wish, &s->mode, err);
+        watch_changes(s->fd); /* first, so that none is missed */
+        code = v4l2_set_mode(s->fd, v4l2_capture_type(&cap), s->name, wish, &s->mode, err);
     }
     if (code == 0) {
-        code = measure(s, err);
+        code = v4l2_buffers_open(&s->buffers, s->fd, &s->mode, BUFFERS, s->name, err);
     }
     if (code == 0) {
-        watch_changes(s->fd);
-        code = v4l2_buffers_open(&s->buffers, s->fd, BUFFERS, s->name, err);
-    }
-    if (code == 0) {
-        char text[64];
-        log_info("%s (%.32s): %s, %s", s->name, (const char *)cap.card,
-                 format_describe(&s->mode.format, text, sizeof text), s->mode.why);
+        say_mode(s, &cap);
     }
     return code;
 }
@@ -320,20 +244,24 @@ static unsigned count_gap(struct source *s, uint32_t sequence)
     return valid ? gap : 0;
 }
 
-static bool is_usable(const struct source *s, const struct v4l2_buffer *b)
+static bool is_usable(const struct source *s, const struct v4l2_filled *b)
 {
-    return !(b->flags & V4L2_BUF_FLAG_ERROR) && b->bytesused >= s->least_bytes &&
-           v4l2_buffers_room(s->buffers, b->index) >= s->full_bytes;
+    bool usable = !(b->flags & V4L2_BUF_FLAG_ERROR);
+    for (int i = 0; i < s->mode.memories; i++) {
+        usable &= b->memory[i].size >= s->mode.memory[i].least &&
+                  b->memory[i].room >= s->mode.memory[i].full;
+    }
+    return usable;
 }
 
 /*
  * All that is ready: the newest usable one stays, the others go back and count as lost. Of H.264 the
  * first is taken and nothing skipped. -EAGAIN when there was none.
  */
-static int take_newest(struct source *s, struct v4l2_buffer *newest, unsigned *lost)
+static int take_newest(struct source *s, struct v4l2_filled *newest, unsigned *lost)
 {
     bool have = false, every = s->mode.format.id == FORMAT_H264;
-    struct v4l2_buffer b;
+    struct v4l2_filled b;
     int code = 0;
     while (!(have && every) && (code = v4l2_buffers_take(s->buffers, &b)) == 0) {
         *lost += count_gap(s, b.sequence);
@@ -353,7 +281,7 @@ static int take_newest(struct source *s, struct v4l2_buffer *newest, unsigned *l
     return have ? 0 : code;
 }
 
-static int64_t capture_time(const struct v4l2_buffer *b)
+static int64_t capture_time(const struct v4l2_filled *b)
 {
     int64_t now_us = clock_now_us();
     int64_t stamp_us = (int64_t)b->timestamp.tv_sec * CLOCK_S + b->timestamp.tv_usec;
@@ -364,7 +292,7 @@ static int64_t capture_time(const struct v4l2_buffer *b)
     return stamp_us;
 }
 
-static bool is_key(const struct frame *frame, const struct v4l2_buffer *b)
+static bool is_key(const struct frame *frame, const struct v4l2_filled *b)
 {
     if (frame->format.id != FORMAT_H264 || b->flags & V4L2_BUF_FLAG_KEYFRAME) {
         return true;
@@ -374,22 +302,35 @@ static bool is_key(const struct frame *frame, const struct v4l2_buffer *b)
     return unit.has_idr;
 }
 
-static const struct frame *make_frame(struct source *s, const struct v4l2_buffer *b)
+/* Of a picture in several pieces of memory, data and size are the first plane only. */
+static void place_planes(const struct source *s, const struct v4l2_filled *b, struct frame *frame)
+{
+    frame->size = s->mode.memory[0].full; /* is_usable: so much is mapped */
+    if (s->mode.memories == 1) {
+        (void)frame_set_planes(frame, s->mode.memory[0].stride); /* cannot fail with that size */
+        return;
+    }
+    for (int i = 0; i < s->mode.memories; i++) {
+        frame->plane[i] = b->memory[i].data;
+        frame->stride[i] = s->mode.memory[i].stride;
+    }
+}
+
+static const struct frame *make_frame(struct source *s, const struct v4l2_filled *b)
 {
     struct frame *frame = v4l2_buffers_wrap(s->buffers, b);
     frame->format = s->mode.format;
     frame->capture_us = capture_time(b);
     frame->flags = FRAME_DRIVER | (is_key(frame, b) ? FRAME_KEY : 0);
     if (!format_info(frame->format.id)->compressed) {
-        frame->size = s->full_bytes;                   /* is_usable: so much is mapped */
-        (void)frame_set_planes(frame, s->mode.stride); /* cannot fail with that size */
+        place_planes(s, b, frame);
     }
     return frame;
 }
 
 static int v4l2_next(struct source *s, const struct frame **out, unsigned *lost, struct err *err)
 {
-    struct v4l2_buffer b;
+    struct v4l2_filled b;
     int code = wait_for_buffer(s, err);
     if (code < 0) {
         return code;

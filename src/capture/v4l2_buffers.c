@@ -2,45 +2,85 @@
 #include "v4l2_buffers.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/videodev2.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "pcs/frame.h"
 #include "v4l2_device.h"
+#include "v4l2_format.h"
 
 #define MAX_BUFFERS 16
 
 struct v4l2_buffers {
+    enum v4l2_buf_type type;
+    unsigned memories; /* of each buffer */
+    unsigned count;
     pthread_mutex_t
         lock;      /* guards fd and refs; held for the QBUF, so that close cannot come between */
     int fd;        /* -1 once closed */
     unsigned refs; /* the source's and one per frame that is out */
-    unsigned count;
     struct slot {
         struct frame frame;
         struct v4l2_buffers *set;
-        void *at;
-        size_t room;
         unsigned index;
+        int dmabuf_fd; /* -1 = not exported */
+        struct mapping {
+            void *at;
+            size_t room;
+        } memory[FORMAT_MAX_PLANES];
     } slot[MAX_BUFFERS];
 };
 
-static struct v4l2_buffer address(unsigned index)
+/* What an ioctl about a buffer takes; the driver's answer about its planes goes to `planes`. */
+struct request {
+    struct v4l2_buffer buffer;
+    struct v4l2_plane planes[FORMAT_MAX_PLANES];
+};
+
+static bool is_mplane(const struct v4l2_buffers *b)
 {
-    return (struct v4l2_buffer){
-        .index = index,
-        .type = V4L2_BUF_TYPE_VIDEO_CAPTURE,
-        .memory = V4L2_MEMORY_MMAP,
+    return b->type == V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE;
+}
+
+static int ask(const struct v4l2_buffers *b, unsigned long code, unsigned index, struct request *r)
+{
+    *r = (struct request){
+        .buffer = { .index = index, .type = b->type, .memory = V4L2_MEMORY_MMAP },
     };
+    if (is_mplane(b)) {
+        r->buffer.m.planes = r->planes;
+        r->buffer.length = b->memories;
+    }
+    int result = v4l2_ioctl(b->fd, code, &r->buffer);
+    if (result == 0 && !is_mplane(b)) { /* one shape for both */
+        r->planes[0] = (struct v4l2_plane){ .bytesused = r->buffer.bytesused,
+                                            .length = r->buffer.length,
+                                            .m.mem_offset = r->buffer.m.offset };
+    }
+    return result;
+}
+
+static void release_slot(struct slot *slot)
+{
+    for (int i = 0; i < FORMAT_MAX_PLANES; i++) {
+        if (slot->memory[i].at) {
+            munmap(slot->memory[i].at, slot->memory[i].room);
+        }
+    }
+    if (slot->dmabuf_fd >= 0) {
+        close(slot->dmabuf_fd);
+    }
 }
 
 static void destroy(struct v4l2_buffers *b)
 {
     for (unsigned i = 0; i < MAX_BUFFERS; i++) {
-        if (b->slot[i].at) {
-            munmap(b->slot[i].at, b->slot[i].room);
-        }
+        release_slot(&b->slot[i]);
     }
     pthread_mutex_destroy(&b->lock);
     free(b);
@@ -58,10 +98,10 @@ static void unref_set(struct v4l2_buffers *b)
 
 static void queue_slot(struct v4l2_buffers *b, unsigned index)
 {
-    struct v4l2_buffer arg = address(index);
+    struct request r;
     pthread_mutex_lock(&b->lock);
     if (b->fd >= 0) {
-        (void)v4l2_ioctl(b->fd, VIDIOC_QBUF, &arg); /* a lost device is noticed where it is read */
+        (void)ask(b, VIDIOC_QBUF, index, &r); /* a lost device is noticed where it is read */
     }
     pthread_mutex_unlock(&b->lock);
 }
@@ -75,28 +115,40 @@ static void give_back(struct frame *frame)
 
 static int map_slot(struct v4l2_buffers *b, unsigned index)
 {
-    struct v4l2_buffer arg = address(index);
-    int code = v4l2_ioctl(b->fd, VIDIOC_QUERYBUF, &arg);
+    struct request r;
+    int code = ask(b, VIDIOC_QUERYBUF, index, &r);
     if (code < 0) {
         return code;
     }
-    /* Readable and writable, as the V4L2 documentation asks: some drivers refuse less. */
-    void *at = mmap(NULL, arg.length, PROT_READ | PROT_WRITE, MAP_SHARED, b->fd, arg.m.offset);
-    if (at == MAP_FAILED) {
-        return -errno;
+    for (unsigned i = 0; i < b->memories; i++) {
+        /* Readable and writable, as the V4L2 documentation asks: some drivers refuse less. */
+        const struct v4l2_plane *plane = &r.planes[i];
+        void *at = mmap(NULL, plane->length, PROT_READ | PROT_WRITE, MAP_SHARED, b->fd,
+                        (off_t)plane->m.mem_offset);
+        if (at == MAP_FAILED) {
+            return -errno;
+        }
+        b->slot[index].memory[i] = (struct mapping){ at, plane->length };
     }
-    b->slot[index].at = at;
-    b->slot[index].room = arg.length;
     return 0;
 }
 
-static int start(struct v4l2_buffers *b, unsigned count)
+/* Best effort: not every driver can. Nothing of it costs anything per frame. */
+static void export_slot(struct v4l2_buffers *b, unsigned index)
 {
-    struct v4l2_requestbuffers request = {
-        .count = count,
-        .type = V4L2_BUF_TYPE_VIDEO_CAPTURE,
-        .memory = V4L2_MEMORY_MMAP,
-    };
+    struct v4l2_exportbuffer arg = { .type = b->type,
+                                     .index = index,
+                                     .flags = O_RDONLY | O_CLOEXEC };
+    if (v4l2_ioctl(b->fd, VIDIOC_EXPBUF, &arg) == 0) {
+        b->slot[index].dmabuf_fd = arg.fd;
+    }
+}
+
+static int start(struct v4l2_buffers *b, unsigned count, bool share)
+{
+    struct v4l2_requestbuffers request = { .count = count,
+                                           .type = b->type,
+                                           .memory = V4L2_MEMORY_MMAP };
     int code = v4l2_ioctl(b->fd, VIDIOC_REQBUFS, &request);
     if (code == 0 && request.count < 2) {
         code = -ENOMEM;
@@ -104,17 +156,20 @@ static int start(struct v4l2_buffers *b, unsigned count)
     b->count = request.count > MAX_BUFFERS ? MAX_BUFFERS : request.count;
     for (unsigned i = 0; code == 0 && i < b->count; i++) {
         code = map_slot(b, i);
+        if (code == 0 && share) {
+            export_slot(b, i);
+        }
     }
     for (unsigned i = 0; code == 0 && i < b->count; i++) {
-        struct v4l2_buffer arg = address(i);
-        code = v4l2_ioctl(b->fd, VIDIOC_QBUF, &arg);
+        struct request r;
+        code = ask(b, VIDIOC_QBUF, i, &r);
     }
-    int type = V4L2_BUF_TYPE_VIDEO_CAPTURE;
+    int type = (int)b->type;
     return code < 0 ? code : v4l2_ioctl(b->fd, VIDIOC_STREAMON, &type);
 }
 
-int v4l2_buffers_open(struct v4l2_buffers **out, int fd, unsigned count, const char *name,
-                      struct err *err)
+int v4l2_buffers_open(struct v4l2_buffers **out, int fd, const struct v4l2_mode *mode,
+                      unsigned count, const char *name, struct err *err)
 {
     struct v4l2_buffers *b = calloc(1, sizeof *b);
     if (!b) {
@@ -122,12 +177,16 @@ int v4l2_buffers_open(struct v4l2_buffers **out, int fd, unsigned count, const c
     }
     pthread_mutex_init(&b->lock, NULL);
     b->fd = fd;
+    b->type = mode->type;
+    b->memories = (unsigned)mode->memories;
     b->refs = 1;
     for (unsigned i = 0; i < MAX_BUFFERS; i++) {
         b->slot[i].set = b;
         b->slot[i].index = i;
+        b->slot[i].dmabuf_fd = -1;
     }
-    int code = start(b, count);
+    bool share = b->memories == 1 && !format_info(mode->format.id)->compressed;
+    int code = start(b, count, share);
     if (code < 0) {
         v4l2_buffers_close(b);
         return v4l2_fail(err, code, name, "start streaming");
@@ -145,35 +204,59 @@ void v4l2_buffers_close(struct v4l2_buffers *b)
     int fd = b->fd;
     b->fd = -1;
     pthread_mutex_unlock(&b->lock);
-    int type = V4L2_BUF_TYPE_VIDEO_CAPTURE;
+    int type = (int)b->type;
     /* Best effort on a device that may be gone. Giving the buffers up while frames still map them
      * (the kernel then orphans them) frees the device for the next open. */
     (void)v4l2_ioctl(fd, VIDIOC_STREAMOFF, &type);
-    struct v4l2_requestbuffers none = { .type = V4L2_BUF_TYPE_VIDEO_CAPTURE,
-                                        .memory = V4L2_MEMORY_MMAP };
+    struct v4l2_requestbuffers none = { .type = b->type, .memory = V4L2_MEMORY_MMAP };
     (void)v4l2_ioctl(fd, VIDIOC_REQBUFS, &none);
     unref_set(b);
 }
 
-int v4l2_buffers_take(struct v4l2_buffers *b, struct v4l2_buffer *out)
+unsigned v4l2_buffers_count(const struct v4l2_buffers *b)
 {
-    struct v4l2_buffer arg = address(0);
-    int code = v4l2_ioctl(b->fd, VIDIOC_DQBUF, &arg);
-    if (code == 0 && arg.index >= b->count) {
-        code = -EIO;
-    }
-    if (code == 0) {
-        *out = arg;
-    }
-    return code;
+    return b->count;
 }
 
-void v4l2_buffers_requeue(struct v4l2_buffers *b, const struct v4l2_buffer *taken)
+/* Where in its memory the picture lies; the driver's word is not taken beyond what is mapped. */
+static void find_picture(const struct mapping *memory, const struct v4l2_plane *plane,
+                         struct v4l2_filled *out, unsigned i)
+{
+    size_t skip = plane->data_offset < memory->room ? plane->data_offset : memory->room;
+    size_t used = plane->bytesused < memory->room ? plane->bytesused : memory->room;
+    out->memory[i].data = (const uint8_t *)memory->at + skip;
+    out->memory[i].room = memory->room - skip;
+    out->memory[i].size = used > skip ? used - skip : 0;
+}
+
+int v4l2_buffers_take(struct v4l2_buffers *b, struct v4l2_filled *out)
+{
+    struct request r;
+    int code = ask(b, VIDIOC_DQBUF, 0, &r);
+    if (code == 0 && r.buffer.index >= b->count) {
+        code = -EIO;
+    }
+    if (code < 0) {
+        return code;
+    }
+    *out = (struct v4l2_filled){
+        .index = r.buffer.index,
+        .flags = r.buffer.flags,
+        .sequence = r.buffer.sequence,
+        .timestamp = r.buffer.timestamp,
+    };
+    for (unsigned i = 0; i < b->memories; i++) {
+        find_picture(&b->slot[out->index].memory[i], &r.planes[i], out, i);
+    }
+    return 0;
+}
+
+void v4l2_buffers_requeue(struct v4l2_buffers *b, const struct v4l2_filled *taken)
 {
     queue_slot(b, taken->index);
 }
 
-struct frame *v4l2_buffers_wrap(struct v4l2_buffers *b, const struct v4l2_buffer *taken)
+struct frame *v4l2_buffers_wrap(struct v4l2_buffers *b, const struct v4l2_filled *taken)
 {
     struct slot *slot = &b->slot[taken->index];
     /* Taken under the lock also for what it orders: the last reader of this slot's frame queued it
@@ -182,12 +265,9 @@ struct frame *v4l2_buffers_wrap(struct v4l2_buffers *b, const struct v4l2_buffer
     b->refs++;
     pthread_mutex_unlock(&b->lock);
     frame_init(&slot->frame, give_back, slot);
-    slot->frame.data = slot->at;
-    slot->frame.size = taken->bytesused < slot->room ? taken->bytesused : slot->room;
+    slot->frame.data = taken->memory[0].data;
+    slot->frame.size = taken->memory[0].size;
+    bool at_start = taken->memory[0].data == slot->memory[0].at;
+    slot->frame.dmabuf_fd = at_start ? slot->dmabuf_fd : -1;
     return &slot->frame;
-}
-
-size_t v4l2_buffers_room(const struct v4l2_buffers *b, unsigned index)
-{
-    return b->slot[index].room;
 }

@@ -3,116 +3,26 @@
 
 #include <errno.h>
 #include <linux/videodev2.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "v4l2_choose.h"
+#include "v4l2_colors.h"
 #include "v4l2_device.h"
+#include "v4l2_timings.h"
 
-#define MAX_OFFERS     512
-#define DEFAULT_WIDTH  1280
-#define DEFAULT_HEIGHT 720
-#define DEFAULT_FPS    30
+#define MAX_OFFERS 512
 
+/* A device that is asked what it has. */
 struct offers {
+    int fd;
+    enum v4l2_buf_type type;
+    const struct source_wish *wish;
+    double only_fps; /* the rate of the signal at its input; 0 = as the driver says */
     struct v4l2_offer item[MAX_OFFERS];
     size_t count;
 };
-
-static int wanted_fps(const struct source_wish *wish)
-{
-    return wish->fps > 0 ? wish->fps : DEFAULT_FPS;
-}
-
-/* 29.97 is as good as 30. */
-static bool has_rate(const struct v4l2_offer *o, const struct source_wish *wish, double share)
-{
-    return o->fps <= 0 || o->fps >= share * wanted_fps(wish);
-}
-
-static int size_distance(const struct v4l2_offer *o, const struct source_wish *wish)
-{
-    int width = wish->width > 0 ? abs(o->width - wish->width) : 0;
-    int height = wish->height > 0 ? abs(o->height - wish->height) : 0;
-    return width + height;
-}
-
-/* Small numbers first: what costs least to bring to the wanted codec. -1: no way there. */
-static int rank(enum format_id id, enum format_id codec)
-{
-    static const int raw[FORMAT_COUNT] = {
-        [FORMAT_YU12] = 1, [FORMAT_NV12] = 2,  [FORMAT_YUYV] = 3,
-        [FORMAT_UYVY] = 4, [FORMAT_RGB24] = 5, [FORMAT_GREY] = 6
-    };
-    if (!format_info(id)->compressed) {
-        return 10 * raw[id];
-    }
-    if (codec == FORMAT_NONE) {
-        return id == FORMAT_H264 ? 0 : 1; /* what the camera compressed passes through */
-    }
-    if (id == codec) {
-        return 0;
-    }
-    return id == FORMAT_JPEG ? 100 : -1; /* JPEG can be decoded for H.264; H.264 is not decoded */
-}
-
-static bool allowed(const struct v4l2_offer *o, const struct source_wish *wish)
-{
-    if (wish->format != FORMAT_NONE) {
-        return o->id == wish->format;
-    }
-    return rank(o->id, wish->codec) >= 0;
-}
-
-/* Without a wish for a size: the largest up to 1280x720 that is not slow; if all are larger, the
- * smallest. Negative: a is better. */
-static int compare_free_size(const struct v4l2_offer *a, const struct v4l2_offer *b,
-                             const struct source_wish *wish)
-{
-    bool fits_a = a->width <= DEFAULT_WIDTH && a->height <= DEFAULT_HEIGHT;
-    bool fits_b = b->width <= DEFAULT_WIDTH && b->height <= DEFAULT_HEIGHT;
-    if (fits_a != fits_b) {
-        return fits_a ? -1 : 1;
-    }
-    bool fast_a = has_rate(a, wish, 0.8), fast_b = has_rate(b, wish, 0.8);
-    if (fits_a && fast_a != fast_b) {
-        return fast_a ? -1 : 1;
-    }
-    int larger = b->width * b->height - a->width * a->height;
-    return fits_a ? larger : -larger;
-}
-
-static int compare(const struct v4l2_offer *a, const struct v4l2_offer *b,
-                   const struct source_wish *wish)
-{
-    bool free_size = wish->width <= 0 && wish->height <= 0;
-    int by_size = free_size ? compare_free_size(a, b, wish)
-                            : size_distance(a, wish) - size_distance(b, wish);
-    if (by_size != 0) {
-        return by_size;
-    }
-    bool enough_a = has_rate(a, wish, 0.95), enough_b = has_rate(b, wish, 0.95);
-    if (enough_a != enough_b) {
-        return enough_a ? -1 : 1;
-    }
-    if (!enough_a && fabs(a->fps - b->fps) > 0.5) {
-        return a->fps > b->fps ? -1 : 1;
-    }
-    return rank(a->id, wish->codec) - rank(b->id, wish->codec);
-}
-
-const struct v4l2_offer *v4l2_choose(const struct v4l2_offer *offers, size_t count,
-                                     const struct source_wish *wish)
-{
-    const struct v4l2_offer *best = NULL;
-    for (size_t i = 0; i < count; i++) {
-        if (allowed(&offers[i], wish) && (!best || compare(&offers[i], best, wish) < 0)) {
-            best = &offers[i];
-        }
-    }
-    return best;
-}
 
 static double rate_of(const struct v4l2_fract *interval)
 {
@@ -120,13 +30,13 @@ static double rate_of(const struct v4l2_fract *interval)
 }
 
 /* The highest frame rate at this size; 0 when the driver does not say. */
-static double highest_rate(int fd, const struct v4l2_offer *o)
+static double highest_rate(const struct offers *list, const struct v4l2_offer *o)
 {
     struct v4l2_frmivalenum arg = { .pixel_format = o->fourcc,
                                     .width = (uint32_t)o->width,
                                     .height = (uint32_t)o->height };
     double best = 0;
-    while (arg.index < 64 && v4l2_ioctl(fd, VIDIOC_ENUM_FRAMEINTERVALS, &arg) == 0) {
+    while (arg.index < 64 && v4l2_ioctl(list->fd, VIDIOC_ENUM_FRAMEINTERVALS, &arg) == 0) {
         bool discrete = arg.type == V4L2_FRMIVAL_TYPE_DISCRETE;
         double rate = rate_of(discrete ? &arg.discrete : &arg.stepwise.min);
         best = rate > best ? rate : best;
@@ -138,8 +48,7 @@ static double highest_rate(int fd, const struct v4l2_offer *o)
     return best;
 }
 
-static void add_offer(int fd, struct offers *list, struct v4l2_offer o, uint32_t width,
-                      uint32_t height)
+static void add_offer(struct offers *list, struct v4l2_offer o, uint32_t width, uint32_t height)
 {
     if (width < 1 || height < 1 || width > FORMAT_MAX_SIZE || height > FORMAT_MAX_SIZE ||
         list->count == MAX_OFFERS) {
@@ -147,7 +56,7 @@ static void add_offer(int fd, struct offers *list, struct v4l2_offer o, uint32_t
     }
     o.width = (int)width;
     o.height = (int)height;
-    o.fps = highest_rate(fd, &o);
+    o.fps = list->only_fps > 0 ? list->only_fps : highest_rate(list, &o);
     list->item[list->count++] = o;
 }
 
@@ -159,55 +68,87 @@ static uint32_t clamp_step(uint32_t value, uint32_t min, uint32_t max, uint32_t 
     return value >= max ? max : min + (value - min + step / 2) / step * step;
 }
 
-static void add_stepwise(int fd, struct offers *list, struct v4l2_offer o,
-                         const struct v4l2_frmsize_stepwise *s, const struct source_wish *wish)
+static void add_stepwise(struct offers *list, struct v4l2_offer o,
+                         const struct v4l2_frmsize_stepwise *s)
 {
-    bool free_size = wish->width <= 0 && wish->height <= 0;
-    uint32_t width = wish->width > 0 ? (uint32_t)wish->width : DEFAULT_WIDTH;
-    uint32_t height = wish->height > 0 ? (uint32_t)wish->height
-                      : free_size      ? DEFAULT_HEIGHT
-                                       : width * DEFAULT_HEIGHT / DEFAULT_WIDTH;
-    if (wish->width <= 0 && wish->height > 0) {
-        width = height * DEFAULT_WIDTH / DEFAULT_HEIGHT;
-    }
-    add_offer(fd, list, o, clamp_step(width, s->min_width, s->max_width, s->step_width),
+    uint32_t width, height;
+    v4l2_wanted_size(list->wish, &width, &height);
+    add_offer(list, o, clamp_step(width, s->min_width, s->max_width, s->step_width),
               clamp_step(height, s->min_height, s->max_height, s->step_height));
 }
 
-/* A driver that cannot list sizes is asked what it would make of the wish. */
-static void add_tried(int fd, struct offers *list, struct v4l2_offer o,
-                      const struct source_wish *wish)
+/* ---- one shape for both kinds of device: the multi-planar one ---- */
+
+static struct v4l2_format picture_format(enum v4l2_buf_type type, uint32_t fourcc, uint32_t width,
+                                         uint32_t height)
 {
-    struct v4l2_format arg = { .type = V4L2_BUF_TYPE_VIDEO_CAPTURE };
-    arg.fmt.pix.pixelformat = o.fourcc;
-    arg.fmt.pix.width = wish->width > 0 ? (uint32_t)wish->width : DEFAULT_WIDTH;
-    arg.fmt.pix.height = wish->height > 0 ? (uint32_t)wish->height : DEFAULT_HEIGHT;
-    if (v4l2_ioctl(fd, VIDIOC_TRY_FMT, &arg) == 0 && arg.fmt.pix.pixelformat == o.fourcc) {
-        add_offer(fd, list, o, arg.fmt.pix.width, arg.fmt.pix.height);
+    struct v4l2_format arg = { .type = type };
+    if (type == V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE) {
+        arg.fmt.pix_mp.pixelformat = fourcc;
+        arg.fmt.pix_mp.width = width;
+        arg.fmt.pix_mp.height = height;
+    } else {
+        arg.fmt.pix.pixelformat = fourcc;
+        arg.fmt.pix.width = width;
+        arg.fmt.pix.height = height;
+    }
+    return arg;
+}
+
+static struct v4l2_pix_format_mplane picture_of(const struct v4l2_format *arg)
+{
+    const struct v4l2_pix_format *pix = &arg->fmt.pix;
+    if (arg->type == V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE) {
+        return arg->fmt.pix_mp;
+    }
+    return (struct v4l2_pix_format_mplane){
+        .width = pix->width,
+        .height = pix->height,
+        .pixelformat = pix->pixelformat,
+        .field = pix->field,
+        .colorspace = pix->colorspace,
+        .ycbcr_enc = (uint8_t)pix->ycbcr_enc,
+        .quantization = (uint8_t)pix->quantization,
+        .xfer_func = (uint8_t)pix->xfer_func,
+        .num_planes = 1,
+        .plane_fmt[0] = { .sizeimage = pix->sizeimage, .bytesperline = pix->bytesperline },
+    };
+}
+
+/* A driver that cannot list sizes is asked what it would make of the wish. */
+static void add_tried(struct offers *list, struct v4l2_offer o)
+{
+    uint32_t width, height;
+    v4l2_wanted_size(list->wish, &width, &height);
+    struct v4l2_format arg = picture_format(list->type, o.fourcc, width, height);
+    if (v4l2_ioctl(list->fd, VIDIOC_TRY_FMT, &arg) < 0) {
+        return;
+    }
+    struct v4l2_pix_format_mplane pix = picture_of(&arg);
+    if (pix.pixelformat == o.fourcc) {
+        add_offer(list, o, pix.width, pix.height);
     }
 }
 
-static void list_sizes(int fd, struct offers *list, struct v4l2_offer o,
-                       const struct source_wish *wish)
+static void list_sizes(struct offers *list, struct v4l2_offer o)
 {
     struct v4l2_frmsizeenum arg = { .pixel_format = o.fourcc };
-    while (arg.index < 256 && v4l2_ioctl(fd, VIDIOC_ENUM_FRAMESIZES, &arg) == 0) {
+    while (arg.index < 256 && v4l2_ioctl(list->fd, VIDIOC_ENUM_FRAMESIZES, &arg) == 0) {
         if (arg.type != V4L2_FRMSIZE_TYPE_DISCRETE) {
-            add_stepwise(fd, list, o, &arg.stepwise, wish);
+            add_stepwise(list, o, &arg.stepwise);
             return;
         }
-        add_offer(fd, list, o, arg.discrete.width, arg.discrete.height);
+        add_offer(list, o, arg.discrete.width, arg.discrete.height);
         arg.index++;
     }
     if (arg.index == 0) {
-        add_tried(fd, list, o, wish);
+        add_tried(list, o);
     }
 }
 
-/* The next format we can read, from *index on; FORMAT_NONE at the end. */
-static enum format_id next_format(int fd, uint32_t *index, uint32_t *fourcc)
+enum format_id v4l2_next_format(int fd, enum v4l2_buf_type type, uint32_t *index, uint32_t *fourcc)
 {
-    struct v4l2_fmtdesc arg = { .type = V4L2_BUF_TYPE_VIDEO_CAPTURE };
+    struct v4l2_fmtdesc arg = { .type = type };
     for (; *index < 256; ++*index) {
         arg.index = *index;
         if (v4l2_ioctl(fd, VIDIOC_ENUM_FMT, &arg) < 0) {
@@ -223,18 +164,18 @@ static enum format_id next_format(int fd, uint32_t *index, uint32_t *fourcc)
     return FORMAT_NONE;
 }
 
-bool v4l2_has_formats(int fd)
+bool v4l2_has_formats(int fd, enum v4l2_buf_type type)
 {
     uint32_t index = 0, fourcc;
-    return next_format(fd, &index, &fourcc) != FORMAT_NONE;
+    return v4l2_next_format(fd, type, &index, &fourcc) != FORMAT_NONE;
 }
 
-static void list_offers(int fd, struct offers *list, const struct source_wish *wish)
+static void list_offers(struct offers *list)
 {
     uint32_t index = 0;
     struct v4l2_offer o = { 0 };
-    while ((o.id = next_format(fd, &index, &o.fourcc)) != FORMAT_NONE) {
-        list_sizes(fd, list, o, wish);
+    while ((o.id = v4l2_next_format(list->fd, list->type, &index, &o.fourcc)) != FORMAT_NONE) {
+        list_sizes(list, o);
     }
 }
 
@@ -251,6 +192,10 @@ static int fail_choice(const struct offers *list, const char *name, const struct
         }
         seen[id] = true;
     }
+    if (seen[FORMAT_H264] && wish->pictures &&
+        (wish->format == FORMAT_H264 || strcmp(have, " H.264") == 0)) {
+        return err_set(err, -ENOTSUP, "%s: pictures cannot be turned or written on as H.264", name);
+    }
     if (wish->format != FORMAT_NONE) {
         return err_set(err, -ENOTSUP, "%s: --format %s: the camera has only%s", name,
                        format_info(wish->format)->name, *have ? have : " formats unknown here");
@@ -259,79 +204,78 @@ static int fail_choice(const struct offers *list, const char *name, const struct
                    *have ? have : " formats unknown here");
 }
 
-static void say_why(const struct offers *list, const struct v4l2_offer *taken,
-                    const struct source_wish *wish, char *why, size_t size)
+/* How the picture lies in its pieces of memory. */
+static int lay_out(const struct v4l2_pix_format_mplane *pix, struct v4l2_mode *mode,
+                   const char *name, struct err *err)
 {
-    double raw_fps = -1;
-    for (size_t i = 0; i < list->count; i++) {
-        const struct v4l2_offer *o = &list->item[i];
-        if (!format_info(o->id)->compressed && o->width == taken->width &&
-            o->height == taken->height && o->fps > raw_fps) {
-            raw_fps = o->fps;
+    const struct format_info *info = format_info(mode->format.id);
+    size_t offset[FORMAT_MAX_PLANES + 1] = { 0 };
+    int tight[FORMAT_MAX_PLANES], stride[FORMAT_MAX_PLANES];
+    bool apart = pix->pixelformat == info->fourcc_planes;
+    mode->memories = apart ? info->planes : 1;
+    if (pix->num_planes != mode->memories) {
+        return err_set(err, -EIO, "%s: the driver gives %s in %d pieces of memory", name,
+                       info->name, pix->num_planes);
+    }
+    if (info->compressed) {
+        mode->memory[0] = (struct v4l2_piece){ .least = 1, .full = 1 };
+        return 0;
+    }
+    size_t size = format_layout(&mode->format, 0, offset, tight);
+    offset[info->planes] = size;
+    for (int i = 0; i < mode->memories; i++) {
+        int row = (int)pix->plane_fmt[i].bytesperline;
+        size_t lines = (offset[i + 1] - offset[i]) / (size_t)tight[i];
+        int last = apart ? i : info->planes - 1;
+        if (row < 0 || row > 8 * FORMAT_MAX_SIZE) {
+            return err_set(err, -EIO, "%s: the driver gives an impossible row of %u bytes", name,
+                           pix->plane_fmt[i].bytesperline);
         }
+        row = row > tight[i] ? row : tight[i];
+        size_t full = apart ? (size_t)row * lines
+                            : format_layout(&mode->format, row, offset, stride);
+        int padding = apart ? row - tight[i] : stride[last] - tight[last];
+        mode->memory[i] = (struct v4l2_piece){ row, full - (size_t)padding, full };
     }
-    if (wish->format != FORMAT_NONE) {
-        (void)snprintf(why, size, "as --format says");
-    } else if (!format_info(taken->id)->compressed) {
-        (void)snprintf(why, size, "raw, to be compressed here");
-    } else if (raw_fps > 0 && raw_fps < 0.95 * wanted_fps(wish)) {
-        (void)snprintf(why, size, "raw pictures have only %.4g frames per second", raw_fps);
-    } else {
-        (void)snprintf(why, size, "compressed by the camera");
-    }
-}
-
-static void take_colors(const struct v4l2_pix_format *pix, struct format *f)
-{
-    if (f->id == FORMAT_JPEG) { /* JFIF knows only these */
-        f->range = COLOR_RANGE_FULL;
-        f->matrix = COLOR_MATRIX_601;
-        return;
-    }
-    uint32_t encoding = pix->ycbcr_enc ? pix->ycbcr_enc
-                                       : (uint32_t)V4L2_MAP_YCBCR_ENC_DEFAULT(pix->colorspace);
-    uint32_t range = pix->quantization ? pix->quantization
-                                       : (uint32_t)V4L2_MAP_QUANTIZATION_DEFAULT(
-                                             f->id == FORMAT_RGB24, pix->colorspace, encoding);
-    f->range = range == V4L2_QUANTIZATION_FULL_RANGE ? COLOR_RANGE_FULL : COLOR_RANGE_LIMITED;
-    bool hd = encoding == V4L2_YCBCR_ENC_709 || encoding == V4L2_YCBCR_ENC_XV709;
-    f->matrix = hd ? COLOR_MATRIX_709 : COLOR_MATRIX_601;
-}
-
-static int set_format(int fd, const char *name, const struct v4l2_offer *o, struct v4l2_mode *out,
-                      struct err *err)
-{
-    struct v4l2_format arg = { .type = V4L2_BUF_TYPE_VIDEO_CAPTURE };
-    struct v4l2_pix_format *pix = &arg.fmt.pix;
-    pix->pixelformat = o->fourcc;
-    pix->width = (uint32_t)o->width;
-    pix->height = (uint32_t)o->height;
-    int code = v4l2_ioctl(fd, VIDIOC_S_FMT, &arg);
-    if (code < 0) {
-        return v4l2_fail(err, code, name, "set the picture format");
-    }
-    enum format_id id = format_by_fourcc(pix->pixelformat);
-    if (id != o->id || pix->width < 1 || pix->height < 1 || pix->width > FORMAT_MAX_SIZE ||
-        pix->height > FORMAT_MAX_SIZE) {
-        return err_set(err, -EIO, "%s: the driver does not take %s, which it lists", name,
-                       format_info(o->id)->name);
-    }
-    out->format.id = id;
-    out->format.width = (int)pix->width;
-    out->format.height = (int)pix->height;
-    out->stride = format_info(id)->compressed ? 0 : (int)pix->bytesperline;
-    take_colors(pix, &out->format);
     return 0;
 }
 
-/* What the driver makes of the wished rate is what there is; without an answer the rate is unknown. */
-static void set_rate(int fd, const struct source_wish *wish, struct format *f)
+static int set_format(const struct offers *list, const char *name, const struct v4l2_offer *o,
+                      struct v4l2_mode *out, struct err *err)
 {
-    struct v4l2_streamparm arg = { .type = V4L2_BUF_TYPE_VIDEO_CAPTURE };
-    arg.parm.capture.timeperframe = (struct v4l2_fract){ 1, (uint32_t)wanted_fps(wish) };
+    struct v4l2_format arg =
+        picture_format(list->type, o->fourcc, (uint32_t)o->width, (uint32_t)o->height);
+    int code = v4l2_ioctl(list->fd, VIDIOC_S_FMT, &arg);
+    if (code < 0) {
+        return v4l2_fail(err, code, name, "set the picture format");
+    }
+    struct v4l2_pix_format_mplane pix = picture_of(&arg);
+    if (format_by_fourcc(pix.pixelformat) != o->id || pix.width < 1 || pix.height < 1 ||
+        pix.width > FORMAT_MAX_SIZE || pix.height > FORMAT_MAX_SIZE) {
+        return err_set(err, -EIO, "%s: the driver does not take %s, which it lists", name,
+                       format_info(o->id)->name);
+    }
+    const struct v4l2_colors colors = { pix.colorspace, pix.ycbcr_enc, pix.quantization,
+                                        pix.xfer_func };
+    out->type = list->type;
+    out->fields = pix.field == V4L2_FIELD_ALTERNATE || pix.field == V4L2_FIELD_TOP ||
+                  pix.field == V4L2_FIELD_BOTTOM;
+    out->format.id = o->id;
+    out->format.width = (int)pix.width;
+    out->format.height = (int)pix.height;
+    v4l2_colors_take(&colors, &out->format);
+    return lay_out(&pix, out, name, err);
+}
+
+/* What the driver makes of the wished rate is what there is; without an answer the rate is unknown. */
+static void set_rate(const struct offers *list, struct format *f)
+{
+    struct v4l2_streamparm arg = { .type = list->type };
+    arg.parm.capture.timeperframe = (struct v4l2_fract){ 1, (uint32_t)v4l2_wanted_fps(list->wish) };
     f->fps_num = 0;
     f->fps_den = 1;
-    if (v4l2_ioctl(fd, VIDIOC_S_PARM, &arg) < 0 && v4l2_ioctl(fd, VIDIOC_G_PARM, &arg) < 0) {
+    if (v4l2_ioctl(list->fd, VIDIOC_S_PARM, &arg) < 0 &&
+        v4l2_ioctl(list->fd, VIDIOC_G_PARM, &arg) < 0) {
         return;
     }
     const struct v4l2_fract *t = &arg.parm.capture.timeperframe;
@@ -342,22 +286,57 @@ static void set_rate(int fd, const struct source_wish *wish, struct format *f)
     }
 }
 
-int v4l2_set_mode(int fd, const char *name, const struct source_wish *wish, struct v4l2_mode *out,
-                  struct err *err)
+static void take_rate(const struct offers *list, const struct v4l2_signal *signal,
+                      struct v4l2_mode *mode)
 {
-    struct offers *list = calloc(1, sizeof *list);
-    if (!list) {
-        return err_set(err, -ENOMEM, "%s: out of memory", name);
+    if (!signal->present) {
+        set_rate(list, &mode->format);
+        return;
     }
-    struct v4l2_mode mode = { 0 };
-    list_offers(fd, list, wish);
-    const struct v4l2_offer *o = v4l2_choose(list->item, list->count, wish);
-    int code = o ? set_format(fd, name, o, &mode, err) : fail_choice(list, name, wish, err);
+    bool alternate = mode->fields && mode->format.height < signal->height;
+    mode->format.fps_num = signal->fps_num * (alternate ? 2 : 1);
+    mode->format.fps_den = signal->fps_den;
+}
+
+static int take_mode(struct offers *list, const char *name, const struct v4l2_signal *signal,
+                     struct v4l2_mode *out, struct err *err)
+{
+    list_offers(list);
+    const struct v4l2_offer *o = v4l2_choose(list->item, list->count, list->wish);
+    if (!o) {
+        return fail_choice(list, name, list->wish, err);
+    }
+    int code = set_format(list, name, o, out, err);
     if (code == 0) {
-        set_rate(fd, wish, &mode.format);
-        say_why(list, o, wish, mode.why, sizeof mode.why);
+        take_rate(list, signal, out);
+        (void)v4l2_explain(list->item, list->count, o, list->wish, out->why, sizeof out->why);
+    }
+    return code;
+}
+
+int v4l2_set_mode(int fd, enum v4l2_buf_type type, const char *name, const struct source_wish *wish,
+                  struct v4l2_mode *out, struct err *err)
+{
+    struct v4l2_signal signal;
+    struct v4l2_mode mode = { 0 };
+    struct source_wish at = *wish;
+    int code = v4l2_signal_take(fd, name, &signal, err);
+    struct offers *list = code == 0 ? calloc(1, sizeof *list) : NULL;
+    if (!list) {
+        return code < 0 ? code : err_set(err, -ENOMEM, "%s: out of memory", name);
+    }
+    *list = (struct offers){ .fd = fd, .type = type, .wish = &at };
+    if (signal.present) { /* its size is the only one */
+        at.width = signal.width;
+        at.height = signal.height;
+        list->only_fps = (double)signal.fps_num / signal.fps_den;
+    }
+    code = take_mode(list, name, &signal, &mode, err);
+    free(list);
+    if (code == 0) {
+        mode.signal = signal.present;
+        (void)v4l2_misses(&mode.format, wish, mode.missed, sizeof mode.missed);
         *out = mode;
     }
-    free(list);
     return code;
 }

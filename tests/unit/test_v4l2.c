@@ -15,7 +15,7 @@
 
 #include "camera_bench.h"
 #include "capture/source.h"
-#include "capture/v4l2_format.h"
+#include "capture/v4l2_choose.h"
 #include "pcs/clock.h"
 #include "pcs/stop.h"
 
@@ -405,8 +405,6 @@ static void says_what_is_wrong(void **state)
     expect_error(-ENOTSUP, "metadata");
     bench_camera_is("PCS_FAKE_KIND", "output");
     expect_error(-ENOTSUP, "cannot capture");
-    bench_camera_is("PCS_FAKE_KIND", "mplane");
-    expect_error(-ENOTSUP, "planes");
     bench_camera_is("PCS_FAKE_KIND", "camera");
     bench_camera_is("PCS_FAKE_FORMATS", "NV12,GREY");
     expect_error(-ENOTSUP, "NV12 GREY");
