@@ -4,6 +4,7 @@
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -18,6 +19,7 @@
 #include "pcs/stop.h"
 #include "settings.h"
 #include "sinks/sinks.h"
+#include "standby.h"
 
 #define POOL_IDLE_BYTES ((size_t)8 << 20) /* of copied packets; what is queued is not idle */
 
@@ -33,6 +35,7 @@ struct pipeline {
     struct hub *raw, *packets;
     struct pool *pool;
     struct capture *capture;
+    struct standby *standby; /* NULL: not wished */
     struct sink_env env;
     struct open_sink *sinks;
     size_t sink_count;
@@ -41,11 +44,17 @@ struct pipeline {
     struct copy *copy;
     bool copying;
 
-    counter copied, copy_dropped, offered;
+    counter copied, copy_dropped, offered, stood_in;
+    atomic_bool interrupted; /* stand-ins have gone out among what is copied */
+    atomic_bool overlay;     /* pictures are written on */
+    atomic_bool reconsider;  /* … or not any more: copy or encode? */
     struct histogram capture_latency, copy_latency;
 
-    pthread_mutex_t lock; /* guards encode (once set, fixed), ended, reason and why */
-    struct encode *encode;
+    pthread_mutex_t making; /* held while the encode stage is started, before `lock` */
+    pthread_mutex_t lock;   /* guards what follows */
+    struct encode_config encode_config;
+    enum format_id output; /* what the outputs get; FORMAT_NONE until the source says what it has */
+    struct encode *encode; /* once set, fixed */
     int reason;
     struct err why;
 };
@@ -62,39 +71,79 @@ static void fail(struct pipeline *p, int code, const char *what)
     stop_request(p->stop);
 }
 
+static struct encode *get_encode(struct pipeline *p)
+{
+    pthread_mutex_lock(&p->lock);
+    struct encode *encode = p->encode;
+    pthread_mutex_unlock(&p->lock);
+    return encode;
+}
+
+/* The encode stage is started by whoever first has a picture for it. */
+static int need_encode(struct pipeline *p, enum format_id output, struct err *err)
+{
+    struct encode *encode = NULL;
+    int code = 0;
+    pthread_mutex_lock(&p->making);
+    if (!get_encode(p)) {
+        pthread_mutex_lock(&p->lock);
+        const struct encode_config config = p->encode_config;
+        pthread_mutex_unlock(&p->lock);
+        code = encode_start(&encode, &config, output, p->raw, p->packets, err);
+    }
+    if (encode) {
+        pthread_mutex_lock(&p->lock);
+        p->encode = encode;
+        pthread_mutex_unlock(&p->lock);
+    }
+    pthread_mutex_unlock(&p->making);
+    return code;
+}
+
+/* Decided when the first camera is there, and kept: a camera of another kind after it is brought to the
+ * same, as far as that can be done. */
+static enum format_id decide_output(struct pipeline *p, const struct format *source)
+{
+    pthread_mutex_lock(&p->lock);
+    bool possible = source->id == p->output || encode_accepts(source, p->output);
+    if (p->output == FORMAT_NONE || !possible) {
+        p->output = encode_output(&p->encode_config, source->id);
+    }
+    enum format_id output = p->output;
+    pthread_mutex_unlock(&p->lock);
+    return output;
+}
+
 static void on_opened(void *arg, const struct format *format)
 {
     struct pipeline *p = arg;
-    enum format_id output = encode_output(&p->settings->encode, format->id);
-    char what[100];
-    p->copying = encode_copies(&p->settings->encode, format);
-    if (p->copying) {
-        return;
-    }
-    if (!encode_accepts(&p->settings->encode, format)) {
-        (void)snprintf(what, sizeof what, "cannot make %s from the %s of this source",
-                       format_info(output)->name, format_info(format->id)->name);
-        fail(p, -ENOTSUP, what);
-        return;
-    }
-    if (p->encode) {
-        return;
-    }
     struct err err = { 0 };
-    struct encode *encode = NULL;
-    int code = encode_start(&encode, &p->settings->encode, output, p->raw, p->packets, &err);
+    enum format_id output = decide_output(p, format);
+    bool untouched = format->transform == 0 && !atomic_load(&p->overlay);
+    p->copying = output == format->id && (untouched || !encode_accepts(format, output));
+    if (p->copying) {
+        if (!untouched) {
+            log_warn("the camera's %s goes out as it is: it cannot be turned or written on",
+                     format_info(output)->name);
+        }
+        return;
+    }
+    int code = encode_accepts(format, output)
+                   ? need_encode(p, output, &err)
+                   : err_set(&err, -ENOTSUP, "cannot make %s from the %s of this source",
+                             format_info(output)->name, format_info(format->id)->name);
     if (code < 0) {
         fail(p, code, err.text);
-        return;
     }
-    pthread_mutex_lock(&p->lock);
-    p->encode = encode;
-    pthread_mutex_unlock(&p->lock);
 }
 
 static void copy_one(struct pipeline *p, const struct frame *frame)
 {
     const struct frame *packet = NULL;
+    if (atomic_load_explicit(&p->interrupted, memory_order_relaxed)) {
+        atomic_store(&p->interrupted, false);
+        copy_restart(p->copy);
+    }
     int code = copy_frame(p->copy, frame, &packet);
     if (code < 0) {
         counter_add(&p->copy_dropped, 1);
@@ -108,6 +157,10 @@ static void on_frame(void *arg, const struct frame *frame)
 {
     struct pipeline *p = arg;
     histogram_add(&p->capture_latency, frame->stage_us[STAGE_DEQUEUED] - frame->capture_us);
+    if (atomic_load_explicit(&p->reconsider, memory_order_relaxed)) {
+        atomic_store(&p->reconsider, false);
+        on_opened(p, &frame->format);
+    }
     if (p->copying) {
         copy_one(p, frame);
     } else {
@@ -126,6 +179,52 @@ static void on_ended(void *arg, int reason, const struct err *why)
         pthread_mutex_unlock(&p->lock);
     }
     stop_request(p->stop);
+}
+
+/* ---- in the standby thread ---- */
+
+/* What pictures of the source look like to the encoders. */
+static struct format upright(const struct format *source, const struct settings *settings)
+{
+    struct format f = *source;
+    if (f.id == FORMAT_NONE) {
+        f.width = settings->capture.width > 0 ? (int)settings->capture.width : 1280;
+        f.height = settings->capture.height > 0 ? (int)settings->capture.height : 720;
+        f.fps_num = settings->capture.fps > 0 ? (int)settings->capture.fps : 30;
+        f.fps_den = 1;
+    }
+    if (f.transform & TRANSFORM_ROTATE) {
+        int width = f.width;
+        f.width = f.height;
+        f.height = width;
+    }
+    return f;
+}
+
+static bool standby_wanted(void *arg, struct format *format)
+{
+    struct pipeline *p = arg;
+    struct err err = { 0 };
+    pthread_mutex_lock(&p->lock);
+    enum format_id output = p->output;
+    if (output == FORMAT_NONE && settings_codec(p->settings) != FORMAT_NONE) {
+        output = encode_output(&p->encode_config, FORMAT_NONE);
+    }
+    pthread_mutex_unlock(&p->lock);
+    if (output == FORMAT_NONE || !hub_wanted(p->packets)) {
+        return false; /* with --codec auto the camera decides, and it has not been seen yet */
+    }
+    *format = upright(format, p->settings);
+    return need_encode(p, output, &err) == 0;
+}
+
+static void standby_picture(void *arg, const struct frame *picture)
+{
+    struct pipeline *p = arg;
+    counter_add(&p->stood_in, 1);
+    counter_add(&p->offered, 1);
+    atomic_store(&p->interrupted, true);
+    hub_publish(p->raw, picture);
 }
 
 /* ---- main's ---- */
@@ -165,6 +264,9 @@ static struct pipeline *pipeline_new(const struct settings *settings, struct sto
         return NULL;
     }
     pthread_mutex_init(&p->lock, NULL);
+    pthread_mutex_init(&p->making, NULL);
+    p->encode_config = settings->encode;
+    atomic_init(&p->overlay, settings->encode.overlay && *settings->encode.overlay);
     p->settings = settings;
     p->stop = stop;
     p->raw = hub_new();
@@ -200,6 +302,11 @@ int pipeline_start(struct pipeline **out, const struct settings *settings, struc
     if (code == 0) {
         code = capture_start(&p->capture, &params, err);
     }
+    const struct standby_handler standby = { standby_wanted, standby_picture, p };
+    if (code == 0 && settings->run.standby) {
+        code = standby_start(&p->standby, p->capture, &standby);
+        code = code < 0 ? err_set(err, code, "standby: %s", err_text(code)) : 0;
+    }
     if (code < 0) {
         pipeline_end(p);
         pipeline_finish(p, 0);
@@ -212,6 +319,7 @@ int pipeline_start(struct pipeline **out, const struct settings *settings, struc
 
 void pipeline_end(struct pipeline *p)
 {
+    standby_stop(p->standby);
     capture_stop(p->capture);
     hub_end(p->raw);
     if (p->encode) {
@@ -267,31 +375,35 @@ void pipeline_free(struct pipeline *p)
         p->sinks[i].backend->free(p->sinks[i].sink);
     }
     free(p->sinks);
+    standby_free(p->standby);
     capture_free(p->capture);
     encode_free(p->encode);
     copy_free(p->copy);
     hub_free(p->packets);
     hub_free(p->raw);
     pool_free(p->pool);
+    pthread_mutex_destroy(&p->making);
     pthread_mutex_destroy(&p->lock);
     free(p);
 }
 
-static struct encode *get_encode(struct pipeline *p)
-{
-    pthread_mutex_lock(&p->lock);
-    struct encode *encode = p->encode;
-    pthread_mutex_unlock(&p->lock);
-    return encode;
-}
-
 void pipeline_reconfigure(struct pipeline *p)
 {
-    struct encode *encode = get_encode(p);
+    const struct encode_config *config = &p->settings->encode;
+    pthread_mutex_lock(&p->making); /* a stage that is just being started has the old values */
+    pthread_mutex_lock(&p->lock);
+    p->encode_config = *config;
+    struct encode *encode = p->encode;
+    pthread_mutex_unlock(&p->lock);
     if (encode) {
-        encode_set_bitrate(encode, p->settings->encode.bitrate);
-        encode_set_quality(encode, (int)p->settings->encode.quality);
-        encode_set_overlay(encode, p->settings->encode.overlay);
+        encode_set_bitrate(encode, config->bitrate);
+        encode_set_quality(encode, (int)config->quality);
+        encode_set_overlay(encode, config->overlay);
+    }
+    pthread_mutex_unlock(&p->making);
+    bool overlay = config->overlay && *config->overlay;
+    if (atomic_exchange(&p->overlay, overlay) != overlay) {
+        atomic_store(&p->reconsider, true);
     }
     capture_reconfigure(p->capture);
     for (size_t i = 0; i < p->sink_count; i++) {
@@ -320,7 +432,8 @@ void pipeline_get_totals(struct pipeline *p, struct pipeline_totals *out)
     }
     *out = (struct pipeline_totals){ 0 };
     capture_get_stats(p->capture, &out->capture);
-    out->captured = out->capture.captured;
+    out->stood_in = counter_get(&p->stood_in);
+    out->captured = out->capture.captured + out->stood_in;
     out->encoded = counter_get(&p->copied) + es.encoded;
     /* What the encode stage was not offered because it rested was dropped before encoding too. */
     uint64_t offered = counter_get(&p->offered);

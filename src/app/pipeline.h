@@ -37,7 +37,8 @@ void pipeline_reconfigure(struct pipeline *p);
 int pipeline_failed(struct pipeline *p, struct err *err);
 
 struct pipeline_totals {
-    uint64_t captured, encoded, dropped;
+    uint64_t captured, encoded, dropped; /* stand-ins count as captured */
+    uint64_t stood_in;
     struct capture_stats capture;
     char encoder[48];
 };

@@ -61,6 +61,20 @@ void report_health(struct report_health *h, struct pipeline *pipeline, struct se
     *h = (struct report_health){ .since_us = now_us, .encoded = t.encoded, .bytes = bytes };
 }
 
+/* How the camera was at the end. */
+static struct cJSON *camera_json(const struct capture_stats *c)
+{
+    static const char *const states[] = { "opening", "live", "failed", "ended" };
+    char format[64];
+    struct cJSON *o = cJSON_CreateObject();
+    cJSON_AddStringToObject(o, "state", states[c->state]);
+    cJSON_AddStringToObject(o, "source", c->source ? c->source : "");
+    cJSON_AddStringToObject(o, "format", format_describe(&c->format, format, sizeof format));
+    cJSON_AddNumberToObject(o, "reopened", (double)c->reopened);
+    cJSON_AddStringToObject(o, "trouble", c->why);
+    return o;
+}
+
 void report_summary(struct pipeline *pipeline, int64_t run_us)
 {
     struct pipeline_totals t;
@@ -72,6 +86,8 @@ void report_summary(struct pipeline *pipeline, int64_t run_us)
     cJSON_AddNumberToObject(o, "encoded", (double)t.encoded);
     cJSON_AddNumberToObject(o, "dropped", (double)t.dropped);
     cJSON_AddNumberToObject(o, "lost", (double)t.capture.lost);
+    cJSON_AddNumberToObject(o, "standby", (double)t.stood_in);
+    cJSON_AddItemToObject(o, "camera", camera_json(&t.capture));
     cJSON_AddItemToObject(o, "outputs", pipeline_outputs_json(pipeline));
     cJSON_AddItemToObject(o, "latency_ms", pipeline_latency_json(pipeline));
     summary_print(o);

@@ -41,6 +41,15 @@ static const struct option_def run_options[] = {
       .help = "log a line of health this often; 0 = never" },
 };
 
+static const struct option_def picture_options[] = {
+    { .name = "standby",
+      .type = OPTION_ONOFF,
+      .offset = offsetof(struct run_config, standby),
+      .value = "on",
+      .arg = "on|off",
+      .help = "while the camera gives no pictures, send one that says so, why and since when" },
+};
+
 static size_t count_sources(void)
 {
     size_t n = 0;
@@ -91,6 +100,8 @@ static size_t list_parts(struct settings *s, struct option_part *parts)
                                        capture_picture_option_count, &s->capture };
     parts[n++] = (struct option_part){ "picture", encode_picture_options,
                                        encode_picture_option_count, &s->encode };
+    parts[n++] =
+        (struct option_part){ "picture", picture_options, OPTION_COUNT(picture_options), &s->run };
     parts[n++] = (struct option_part){ "encode", encode_options, encode_option_count, &s->encode };
     for (size_t i = 0; sink_backends[i]; i++) {
         const struct sink_backend *b = sink_backends[i];
@@ -104,7 +115,7 @@ struct settings *settings_new(void)
 {
     struct settings *s = calloc(1, sizeof *s);
     struct option_part *parts =
-        calloc(count_sources() + count_sinks() + 5, sizeof(struct option_part));
+        calloc(count_sources() + count_sinks() + 6, sizeof(struct option_part));
     if (s && parts && make_configs(s) == 0) {
         s->options =
             options_new("pi-camera-streamer", PCS_VERSION,

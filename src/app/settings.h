@@ -20,6 +20,7 @@ struct run_config {
     const char *name; /* never NULL after settings_load: the host name by default */
     int64_t frames;   /* 0 = no end */
     int64_t duration_us, stats_interval_us;
+    bool standby; /* stand-in pictures while there are none */
 };
 
 struct settings {

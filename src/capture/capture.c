@@ -561,7 +561,7 @@ static void take_params(struct capture *c, const struct capture_params *p)
     c->wish.pictures = p->pictures || c->wish.transform;
     c->configured = p->config->controls;
     c->backoff = (struct backoff){ .first_us = RETRY_FIRST_US, .max_us = RETRY_MAX_US };
-    c->stats.since_us = clock_now_us();
+    c->stats.since_us = c->stats.started_us = clock_now_us();
 }
 
 int capture_start(struct capture **out, const struct capture_params *params, struct err *err)

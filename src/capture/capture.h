@@ -87,7 +87,8 @@ struct capture_stats {
     uint64_t lost; /* the camera made, or should have made, but we did not get, or could not use */
     uint64_t reopened; /* successful opens after the first */
     enum capture_state state;
-    int64_t since_us;      /* monotonic, of the state */
+    int64_t started_us;    /* monotonic, capture_start */
+    int64_t since_us;      /* … of the state */
     char why[400];         /* of CAPTURE_FAILED; the reason of the last failure otherwise */
     const char *source;    /* name of the backend, NULL before the first try */
     struct format format;  /* id FORMAT_NONE until opened */

@@ -42,6 +42,11 @@ void copy_free(struct copy *c)
     free(c);
 }
 
+void copy_restart(struct copy *c)
+{
+    c->started = false;
+}
+
 /* Nobody else reads it yet and no driver waits for it: it may become the packet itself. */
 static bool may_pass_on(const struct frame *in)
 {

@@ -358,16 +358,10 @@ void encode_set_overlay(struct encode *e, const char *overlay)
     prepare_set_overlay(e->prepare, overlay);
 }
 
-bool encode_copies(const struct encode_config *config, const struct format *source)
-{
-    bool overlay = config->overlay && *config->overlay;
-    return encode_output(config, source->id) == source->id && source->transform == 0 && !overlay;
-}
-
-bool encode_accepts(const struct encode_config *config, const struct format *source)
+bool encode_accepts(const struct format *source, enum format_id output)
 {
     bool decodable = source->id != FORMAT_H264 && source->id != FORMAT_NONE;
-    return decodable && encoder_find(FORMAT_YU12, encode_output(config, source->id));
+    return decodable && encoder_find(FORMAT_YU12, output);
 }
 
 void encode_get_stats(struct encode *e, struct encode_stats *out)

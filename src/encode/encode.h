@@ -29,10 +29,8 @@ extern const size_t encode_picture_option_count;
  * stays, else H.264). */
 enum format_id encode_output(const struct encode_config *config, enum format_id source);
 
-/* Can frames of this format go out as they are (copy_frame)? */
-bool encode_copies(const struct encode_config *config, const struct format *source);
-/* Is there an encoder for them? */
-bool encode_accepts(const struct encode_config *config, const struct format *source);
+/* Can frames of `source` become `output` in the encoders? Only H.264 cannot: it is not decoded here. */
+bool encode_accepts(const struct format *source, enum format_id output);
 
 /*
  * Becomes the producer of `packets` (hub_on_demand). The encoder opens at the first frame. 0 or a
@@ -74,6 +72,7 @@ bool encode_publish(struct hub *packets, const struct frame *packet);
 struct copy;
 struct copy *copy_new(struct pool *pool);
 void copy_free(struct copy *c);
+void copy_restart(struct copy *c); /* the packets were interrupted: go on at a key frame */
 /* 0 with *out (one reference); -EBADMSG: cut or corrupt, drop it; -EAGAIN: nothing to send yet (H.264
  * before its first key frame); -ENOTSUP: a coding no viewer would take; -ENOMEM. */
 int copy_frame(struct copy *c, const struct frame *in, const struct frame **out);

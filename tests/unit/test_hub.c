@@ -192,6 +192,52 @@ static void a_raw_picture_is_not_kept(void **state)
     end(hub);
 }
 
+/* … and so does a camera that compresses itself. */
+static void a_drivers_buffer_is_not_kept(void **state)
+{
+    (void)state;
+    struct hub *hub = new_hub();
+    const struct frame *frame = make(1, FRAME_KEY | FRAME_DRIVER, FORMAT_JPEG);
+    hub_publish(hub, frame);
+    frame_unref(frame);
+    assert_int_equal(atomic_load(&live), 0);
+    end(hub);
+}
+
+/* One turn of a producer: was it taken, and as what? */
+static bool turn(struct hub *hub, unsigned flags, int64_t capture_us, int64_t in_hand_us,
+                 struct frame *out)
+{
+    struct frame *frame = (struct frame *)make(0, flags, FORMAT_H264);
+    frame->capture_us = capture_us;
+    frame->stage_us[STAGE_DEQUEUED] = in_hand_us;
+    bool taken = hub_publish_next(hub, frame);
+    *out = *frame;
+    frame_unref(frame);
+    return taken;
+}
+
+static void producers_take_turns(void **state)
+{
+    (void)state;
+    struct hub *hub = new_hub();
+    struct frame f;
+    assert_true(turn(hub, 0, 100, 110, &f));
+    assert_true(turn(hub, FRAME_STANDBY, 500, 500, &f));
+    assert_int_equal(f.seq, 2);
+    /* The camera is back. Its picture began before the last stand-in; time goes on all the same. */
+    assert_true(turn(hub, 0, 490, 520, &f));
+    assert_int_equal(f.seq, 3);
+    assert_int_equal(f.capture_us, 501);
+    /* A stand-in that was still being encoded is stale, though its time is the later one. */
+    assert_false(turn(hub, FRAME_STANDBY, 510, 510, &f));
+    assert_int_equal(hub_published(hub), 3);
+    assert_true(turn(hub, 0, 540, 550, &f));
+    assert_int_equal(f.seq, 4);
+    assert_int_equal(f.capture_us, 540);
+    end(hub);
+}
+
 static void the_end_reaches_everyone(void **state)
 {
     (void)state;
@@ -413,11 +459,18 @@ static int begin(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(every_subscriber_gets_every_frame), TEST(demand_is_told_exactly_when_it_changes),
-        TEST(a_key_frame_is_asked_for_once),     TEST(the_newest_key_frame_is_kept),
-        TEST(a_raw_picture_is_not_kept),         TEST(the_end_reaches_everyone),
-        TEST(publishing_allocates_nothing),      TEST(without_memory_nothing_changes),
-        TEST(visitors_disturb_nobody),           TEST(demand_comes_and_goes_in_pairs),
+        TEST(every_subscriber_gets_every_frame),
+        TEST(demand_is_told_exactly_when_it_changes),
+        TEST(a_key_frame_is_asked_for_once),
+        TEST(the_newest_key_frame_is_kept),
+        TEST(a_raw_picture_is_not_kept),
+        TEST(a_drivers_buffer_is_not_kept),
+        TEST(producers_take_turns),
+        TEST(the_end_reaches_everyone),
+        TEST(publishing_allocates_nothing),
+        TEST(without_memory_nothing_changes),
+        TEST(visitors_disturb_nobody),
+        TEST(demand_comes_and_goes_in_pairs),
         TEST(nobody_waits_for_a_hub_that_ended),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -110,8 +110,9 @@ static struct list *ref_list(struct hub *hub, const struct frame *key)
 
 static void push_to_all(struct hub *hub, const struct frame *frame)
 {
-    /* A raw picture is never kept: it is a driver's buffer, and the driver wants it back. */
-    bool keep = (frame->flags & FRAME_KEY) && format_info(frame->format.id)->compressed;
+    /* What may be a driver's buffer is never kept: the driver wants it back. */
+    bool keep = (frame->flags & (FRAME_KEY | FRAME_DRIVER)) == FRAME_KEY &&
+                format_info(frame->format.id)->compressed;
     struct list *list = ref_list(hub, keep ? frame : NULL);
     atomic_fetch_add_explicit(&hub->published, 1, memory_order_relaxed);
     bool want_key = false;
