@@ -126,11 +126,11 @@ static void release_loan(void *opaque, uint8_t *data)
     frame_unref(opaque);
 }
 
-/* A reference to `frame` in libavutil's shape. */
-static AVBufferRef *lend_frame(const struct frame *frame)
+/* A reference to `frame` in libavutil's shape, for these of its bytes. */
+static AVBufferRef *lend_bytes(const struct frame *frame, const uint8_t *data, size_t size)
 {
-    AVBufferRef *ref = av_buffer_create((uint8_t *)frame->data, frame->size, release_loan,
-                                        (void *)frame, AV_BUFFER_FLAG_READONLY);
+    AVBufferRef *ref = av_buffer_create((uint8_t *)data, size, release_loan, (void *)frame,
+                                        AV_BUFFER_FLAG_READONLY);
     if (ref) {
         (void)frame_ref(frame); /* release_loan's */
     }
@@ -158,7 +158,7 @@ static int lend_neutral(struct h264_input *input, const struct frame *picture, s
 {
     int stride = (picture->format.width + 1) / 2;
     int rc = make_neutral(input, stride, (picture->format.height + 1) / 2);
-    to->buf[1] = rc ? NULL : lend_frame(input->neutral);
+    to->buf[1] = rc ? NULL : lend_bytes(input->neutral, input->neutral->data, input->neutral->size);
     if (!to->buf[1]) {
         return -ENOMEM;
     }
@@ -169,13 +169,33 @@ static int lend_neutral(struct h264_input *input, const struct frame *picture, s
     return 0;
 }
 
+/* The planes that lie outside of the picture's data, in a driver's buffer of several memories: libavutil
+ * wants each byte it reads to be in one of the buffers. */
+static int lend_other_memories(const struct frame *picture, struct AVFrame *to)
+{
+    const struct format_info *info = format_info(picture->format.id);
+    for (int i = 1; i < info->planes; i++) {
+        const uint8_t *p = picture->plane[i];
+        if (p >= picture->data && p < picture->data + picture->size) {
+            continue;
+        }
+        size_t lines = (size_t)(picture->format.height + (1 << info->plane_shift_y[i]) - 1) >>
+                       info->plane_shift_y[i];
+        to->buf[i] = lend_bytes(picture, p, (size_t)picture->stride[i] * lines);
+        if (!to->buf[i]) {
+            return -ENOMEM;
+        }
+    }
+    return 0;
+}
+
 int h264_input_lend(struct h264_input *input, const struct frame *picture, struct AVFrame *to)
 {
     to->width = picture->format.width & ~1;
     to->height = picture->format.height & ~1;
     to->format = picture->format.id == FORMAT_NV12 ? AV_PIX_FMT_NV12 : AV_PIX_FMT_YUV420P;
-    to->buf[0] = lend_frame(picture);
-    int rc = to->buf[0] ? 0 : -ENOMEM;
+    to->buf[0] = lend_bytes(picture, picture->data, picture->size);
+    int rc = to->buf[0] ? lend_other_memories(picture, to) : -ENOMEM;
     for (int i = 0; i < FORMAT_MAX_PLANES; i++) {
         to->data[i] = (uint8_t *)picture->plane[i];
         to->linesize[i] = picture->stride[i];
