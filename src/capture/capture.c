@@ -2,9 +2,11 @@
 #include "capture/capture.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "capture/source.h"
 #include "pcs/backoff.h"
@@ -17,6 +19,7 @@
 #define RETRY_FIRST_US (200 * CLOCK_MS)
 #define RETRY_MAX_US   (5 * CLOCK_S)
 #define REPEAT_LOG_US  (30 * CLOCK_S)
+#define SETTLE_US      (100 * CLOCK_MS) /* from a change until the next try, which sees all of it */
 
 #define MAX_SET 64 /* controls that were set while running */
 
@@ -42,6 +45,8 @@ struct capture {
     int64_t last_capture_us;
     unsigned transform; /* of the wish, what the source leaves to others */
     struct backoff backoff;
+    int watch; /* fd of watcher, open while the source is not; -1 = none */
+    const struct source_backend *watcher;
     struct log_limit retry_log;
     struct err err;    /* of the last failure */
     struct err logged; /* … the last one logged */
@@ -361,6 +366,55 @@ void capture_reconfigure(struct capture *c)
     pthread_mutex_unlock(&c->controls);
 }
 
+/* ---- being told that a try is worth it ---- */
+
+/* Nothing is open yet, so `auto` does not know whom to ask: the first that can tell. */
+static int watcher_index(const struct capture *c)
+{
+    int first = -1;
+    for (int i = 0; source_backends[i]; i++) {
+        if (source_backends[i] == c->backend) {
+            return c->backend->watch ? i : -1;
+        }
+        first = first < 0 && source_backends[i]->watch ? i : first;
+    }
+    return first;
+}
+
+/* It stays open from one try to the next, so that nothing is missed in between. */
+static void start_watch(struct capture *c)
+{
+    int i = c->watch < 0 ? watcher_index(c) : -1;
+    if (i >= 0) {
+        c->watcher = source_backends[i];
+        c->watch = c->watcher->watch(c->backend_configs[i]);
+    }
+}
+
+static void end_watch(struct capture *c)
+{
+    if (c->watch >= 0) {
+        close(c->watch);
+    }
+    c->watch = -1;
+}
+
+/* True: something changed before the deadline. */
+static bool wait_for_change(struct capture *c, int64_t deadline_us)
+{
+    int64_t left_us;
+    while ((left_us = deadline_us - clock_now_us()) > 0) {
+        int events = stop_poll(c->stop, c->watch, POLLIN, left_us);
+        if (events <= 0) {
+            return false;
+        }
+        if (c->watcher->changed(c->watch)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* ---- one opening ---- */
 
 static int open_source(struct capture *c)
@@ -389,6 +443,7 @@ static int open_source(struct capture *c)
     }
     c->ever_opened = true;
     c->delivered = false;
+    end_watch(c);
     c->transform = c->wish.transform & ~format.transform;
     format.transform = c->transform;
     open_controls(c);
@@ -505,11 +560,18 @@ static void log_failure(struct capture *c)
     log_limited(&c->retry_log, REPEAT_LOG_US, level, "%s; trying again", c->err.text);
 }
 
+/* The loop asks afterwards whether it is to stop. Changes in quick succession lead to one try, so that
+ * however many come there is no spinning. */
 static void wait_to_retry(struct capture *c)
 {
     log_failure(c);
     set_state(c, CAPTURE_FAILED);
-    (void)stop_wait(c->stop, backoff_next(&c->backoff, random_u32())); /* the loop asks again */
+    start_watch(c);
+    if (wait_for_change(c, clock_now_us() + backoff_next(&c->backoff, random_u32()))) {
+        backoff_reset(&c->backoff);
+        (void)stop_wait(c->stop, SETTLE_US);
+        (void)c->watcher->changed(c->watch); /* the try sees it */
+    }
 }
 
 static void end(struct capture *c, int code)
@@ -532,6 +594,7 @@ static void capture_run(void *arg)
         wait_to_retry(c);
         code = stop_requested(c->stop) ? -ECANCELED : run_once(c);
     }
+    end_watch(c);
     end(c, code);
 }
 
@@ -562,6 +625,7 @@ static void take_params(struct capture *c, const struct capture_params *p)
     c->configured = p->config->controls;
     c->backoff = (struct backoff){ .first_us = RETRY_FIRST_US, .max_us = RETRY_MAX_US };
     c->stats.since_us = c->stats.started_us = clock_now_us();
+    c->watch = -1;
 }
 
 int capture_start(struct capture **out, const struct capture_params *params, struct err *err)

@@ -46,6 +46,11 @@ struct source_backend {
     /* --list-devices: each camera with its formats and controls, for people. NULL: has none to list. */
     void (*list)(FILE *out);
     int64_t retry_first_us, retry_max_us; /* back-off between tries; 0 = 0.2 s to 5 s */
+    /* While open() fails, so that what has just been plugged in need not wait for the back-off. `watch`:
+     * an fd that becomes readable then; the caller closes it. `changed` takes what it has to say: is a
+     * try worth it? NULL, or a negative errno: cannot tell. */
+    int (*watch)(const void *config);
+    bool (*changed)(int fd);
 
     /* Opens and starts. On success *format says what next() will give. Errors: -ENODEV, -EBUSY,
      * -EACCES … with a line that names the device. -EINVAL and -ENOTSUP mean that trying again is

@@ -6,7 +6,6 @@
  * after a few failed transfers until its stream is started again.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/videodev2.h>
 #include <poll.h>
 #include <stdio.h>
@@ -21,25 +20,29 @@
 #include "pcs/log.h"
 #include "pcs/stop.h"
 #include "pcs/thread.h"
+#include "node_watch.h"
 #include "v4l2_buffers.h"
+#include "v4l2_control.h"
 #include "v4l2_device.h"
+#include "v4l2_find.h"
 #include "v4l2_format.h"
+#include "v4l2_list.h"
 
 #define BUFFERS      6 /* one filling, one ready, and what encoders may hold */
-#define MAX_NODES    64
-#define PATH_SIZE    32 /* of /dev/videoN */
 #define SILENCE_US   (5 * CLOCK_S)
 #define MAX_GAP      100000         /* a larger jump of sequence numbers is a counter's reset */
 #define MAX_CLOCK_US (10 * CLOCK_S) /* a time stamp farther from now is not of our clock */
 
 struct v4l2_config {
     const char *device;
+    struct v4l2_history history; /* no option: it outlives the opens (v4l2_find.h) */
 };
 
 struct source {
     char name[256];
     int fd;
     struct stop *stop;
+    unsigned transform; /* what the camera does itself */
     struct v4l2_mode mode;
     struct v4l2_buffers *buffers;
     int64_t silence_us; /* so long without a picture is too long */
@@ -56,49 +59,6 @@ static const struct option_def v4l2_options[] = {
       .help = "a /dev/video node, or a /dev/v4l/by-id or by-path link" },
 };
 
-static int open_node(const char *path)
-{
-    int fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
-    return fd < 0 ? -errno : fd;
-}
-
-/* Video nodes of a Raspberry Pi that capture, but from memory: scalers and decoders. */
-static bool is_converter(const struct v4l2_capability *cap)
-{
-    static const char *const drivers[] = { "bcm2835-isp", "bcm2835-codec", "pispbe", "rpivid" };
-    for (size_t i = 0; i < sizeof drivers / sizeof drivers[0]; i++) {
-        if (strcmp((const char *)cap->driver, drivers[i]) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Opening a free camera is harmless; one without a format we know (raw sensor data) is none for us. */
-static bool is_camera(const char *path)
-{
-    struct v4l2_capability cap;
-    int fd = open_node(path);
-    if (fd < 0) {
-        return false;
-    }
-    bool is = v4l2_check_camera(fd, path, &cap, NULL) == 0 && !is_converter(&cap) &&
-              v4l2_has_formats(fd, v4l2_capture_type(&cap));
-    close(fd);
-    return is;
-}
-
-static bool find_camera(char path[PATH_SIZE])
-{
-    for (int i = 0; i < MAX_NODES; i++) {
-        (void)snprintf(path, PATH_SIZE, "/dev/video%d", i);
-        if (is_camera(path)) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static bool v4l2_implied(const void *config)
 {
     return ((const struct v4l2_config *)config)->device != NULL;
@@ -107,8 +67,13 @@ static bool v4l2_implied(const void *config)
 static bool v4l2_available(const void *config)
 {
     (void)config;
-    char path[PATH_SIZE];
-    return find_camera(path);
+    return v4l2_find_any();
+}
+
+static int v4l2_watch(const void *config)
+{
+    (void)config; /* links change with the nodes they lead to */
+    return node_watch_open();
 }
 
 static void v4l2_close(struct source *s)
@@ -153,14 +118,31 @@ static void say_mode(const struct source *s, const struct v4l2_capability *cap)
     log_debug("%s: %u buffers", s->name, v4l2_buffers_count(s->buffers));
 }
 
+static int v4l2_set_control(struct source *s, const char *name, const char *value, struct err *err)
+{
+    return v4l2_control_set(s->fd, s->name, name, value, err);
+}
+
+static void v4l2_each_control(struct source *s,
+                              void (*visit)(void *arg, const struct control *control), void *arg)
+{
+    v4l2_control_each(s->fd, visit, arg);
+}
+
+/* Before the mode is chosen: some change which modes there are. */
+static int set_controls(struct source *s, const struct source_wish *wish, struct err *err)
+{
+    s->transform = v4l2_control_flip(s->fd, wish);
+    return control_apply(&wish->controls, s, v4l2_set_control, err);
+}
+
 static int start(struct source *s, const struct source_wish *wish, struct err *err)
 {
     struct v4l2_capability cap;
-    s->fd = open_node(s->name);
-    if (s->fd < 0) {
-        return v4l2_fail(err, s->fd, s->name, "open it");
-    }
     int code = v4l2_check_camera(s->fd, s->name, &cap, err);
+    if (code == 0) {
+        code = set_controls(s, wish, err);
+    }
     if (code == 0) {
         watch_changes(s->fd); /* first, so that none is missed */
         code = v4l2_set_mode(s->fd, v4l2_capture_type(&cap), s->name, wish, &s->mode, err);
@@ -178,25 +160,31 @@ static int v4l2_open(struct source **out, const struct source_wish *wish, const 
                      struct stop *stop, struct format *format, struct err *err)
 {
     const struct v4l2_config *c = config;
-    char found[PATH_SIZE];
-    if (!c->device && !find_camera(found)) {
-        return err_set(err, -ENODEV, "no camera: no /dev/video device captures pictures");
+    struct v4l2_history *history =
+        (struct v4l2_history *)&c->history; /* our one field that changes */
+    struct v4l2_found found;
+    int code = v4l2_find(history, c->device, &found, err);
+    if (code < 0) {
+        return code;
     }
     struct source *s = calloc(1, sizeof *s);
     if (!s) {
+        close(found.fd);
         return err_set(err, -ENOMEM, "v4l2: out of memory");
     }
-    (void)snprintf(s->name, sizeof s->name, "%s", c->device ? c->device : found);
-    s->fd = -1;
+    (void)snprintf(s->name, sizeof s->name, "%s", found.path);
+    s->fd = found.fd;
     s->stop = stop;
-    int code = start(s, wish, err);
+    code = start(s, wish, err);
     if (code < 0) {
         v4l2_close(s);
         return code;
     }
+    v4l2_found_it(history, &found);
     s->silence_us = longest_silence(&s->mode.format);
     s->heard_us = clock_now_us();
     *format = s->mode.format;
+    format->transform = s->transform;
     *out = s;
     return 0;
 }
@@ -354,7 +342,12 @@ const struct source_backend source_v4l2 = {
     .config_size = sizeof(struct v4l2_config),
     .implied = v4l2_implied,
     .available = v4l2_available,
+    .list = v4l2_list,
+    .watch = v4l2_watch,
+    .changed = node_watch_read,
     .open = v4l2_open,
     .next = v4l2_next,
     .close = v4l2_close,
+    .set_control = v4l2_set_control,
+    .each_control = v4l2_each_control,
 };

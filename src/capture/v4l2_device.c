@@ -38,7 +38,7 @@ int v4l2_fail(struct err *err, int code, const char *name, const char *what)
     }
 }
 
-static uint32_t capabilities(const struct v4l2_capability *cap)
+uint32_t v4l2_capabilities(const struct v4l2_capability *cap)
 {
     return cap->capabilities & V4L2_CAP_DEVICE_CAPS ? cap->device_caps : cap->capabilities;
 }
@@ -52,7 +52,7 @@ int v4l2_check_camera(int fd, const char *name, struct v4l2_capability *cap, str
     if (code < 0) {
         return v4l2_fail(err, code, name, "ask what it is");
     }
-    uint32_t caps = capabilities(cap);
+    uint32_t caps = v4l2_capabilities(cap);
     if (caps & V4L2_CAP_META_CAPTURE) {
         return err_set(err, -ENOTSUP,
                        "%s: not a camera but the metadata of one; name its other node", name);
@@ -69,6 +69,6 @@ int v4l2_check_camera(int fd, const char *name, struct v4l2_capability *cap, str
 
 enum v4l2_buf_type v4l2_capture_type(const struct v4l2_capability *cap)
 {
-    return capabilities(cap) & V4L2_CAP_VIDEO_CAPTURE ? V4L2_BUF_TYPE_VIDEO_CAPTURE
+    return v4l2_capabilities(cap) & V4L2_CAP_VIDEO_CAPTURE ? V4L2_BUF_TYPE_VIDEO_CAPTURE
                                                       : V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE;
 }

@@ -17,6 +17,9 @@ int v4l2_ioctl(int fd, unsigned long request, void *arg);
  * -EIO for -EINVAL, so that it is tried again. */
 int v4l2_fail(struct err *err, int code, const char *name, const char *what);
 
+/* V4L2_CAP_…, of this node where the driver tells it apart from the others of the device. */
+uint32_t v4l2_capabilities(const struct v4l2_capability *cap);
+
 /* Is it one that we can take pictures from? 0 with *cap filled; -ENOTSUP, or what asking failed with. */
 int v4l2_check_camera(int fd, const char *name, struct v4l2_capability *cap, struct err *err);
 

@@ -19,6 +19,7 @@
 #include "camera_bench.h"
 #include "capture/capture.h"
 #include "capture/source.h"
+#include "capture/v4l2_find.h"
 #include "pcs/clock.h"
 #include "pcs/stop.h"
 
@@ -44,6 +45,7 @@ struct fixture {
     struct capture_config config;
     struct {
         const char *device;
+        struct v4l2_history history;
     } v4l2;
     struct {
         const char *url;

@@ -16,6 +16,7 @@
 #include "camera_bench.h"
 #include "capture/source.h"
 #include "capture/v4l2_choose.h"
+#include "capture/v4l2_find.h"
 #include "pcs/clock.h"
 #include "pcs/stop.h"
 
@@ -35,15 +36,16 @@ static int teardown(void **state)
     return 0;
 }
 
-/* The backend's config begins with its one option. */
+/* The backend's config: its one option, and what it remembers. */
 struct device {
     const char *path;
+    struct v4l2_history history;
 };
 
 static int open_camera(struct source **s, const struct source_wish *wish, struct format *f,
                        struct err *err)
 {
-    const struct device config = { BENCH_DEVICE };
+    struct device config = { BENCH_DEVICE };
     assert_int_equal(source_v4l2.config_size, sizeof config);
     *err = (struct err){ 0 };
     return source_v4l2.open(s, wish, &config, bench.stop, f, err);
@@ -418,7 +420,7 @@ static void says_what_is_wrong(void **state)
 
 static int open_path(const char *path, struct err *err)
 {
-    const struct device config = { path };
+    struct device config = { path };
     const struct source_wish wish = { 0 };
     struct source *s = NULL;
     struct format f;
@@ -449,7 +451,7 @@ static void follows_a_link(void **state)
 static void finds_the_first_camera(void **state)
 {
     (void)state;
-    const struct device none = { NULL };
+    struct device none = { NULL };
     assert_false(source_v4l2.implied(&none));
     assert_false(source_v4l2.available(&none));
     bench_camera_is("PCS_FAKE_V4L2", "/dev/video3");
