@@ -3,9 +3,10 @@
 
 const struct source_backend *const source_backends[] = {
     &source_v4l2,
+    &source_command,
     &source_input,
     &source_test,
     NULL,
 };
 
-const char *const source_names[] = { "auto", "v4l2", "input", "test", NULL };
+const char *const source_names[] = { "auto", "v4l2", "command", "input", "test", NULL };
