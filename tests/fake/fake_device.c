@@ -17,7 +17,7 @@
 #include "fake_state.h"
 
 /* One camera a process, reachable only through the C library's calls: there is no one to pass it. */
-static struct fake fake = { .lock = PTHREAD_MUTEX_INITIALIZER, .memory = -1 };
+static struct fake fake = { .lock = PTHREAD_MUTEX_INITIALIZER };
 static pthread_once_t fake_once = PTHREAD_ONCE_INIT;
 
 static void init_once(void)
@@ -191,13 +191,11 @@ void *device_map(int fd, size_t size, int prot, int flags, off_t offset)
 {
     struct fake *f = enter();
     struct fake_handle *h = find_locked(f, fd);
-    bool fits = h && f->owner == h && !h->dead && f->buffer_span > 0 && size <= f->buffer_span &&
-                (size_t)offset % f->buffer_span == 0 &&
-                (size_t)offset / f->buffer_span < f->buffer_count;
+    int memory = h && f->owner == h && !h->dead ? fake_memory_at(f, offset, size) : -1;
     void *at = MAP_FAILED;
     errno = EINVAL;
-    if (fits) {
-        at = real_calls()->mmap(NULL, size, prot, flags, f->memory, offset);
+    if (memory >= 0) {
+        at = real_calls()->mmap(NULL, size, prot, flags, memory, 0);
     }
     for (int i = 0; i < FAKE_MAPS && at != MAP_FAILED; i++) {
         if (!f->map[i].at) {

@@ -16,7 +16,8 @@ static int query_cap(const struct fake *f, struct v4l2_capability *out)
     } kinds[] = { { "camera", V4L2_CAP_VIDEO_CAPTURE },
                   { "meta", V4L2_CAP_META_CAPTURE },
                   { "output", V4L2_CAP_VIDEO_OUTPUT },
-                  { "mplane", V4L2_CAP_VIDEO_CAPTURE_MPLANE } };
+                  { "mplane", V4L2_CAP_VIDEO_CAPTURE_MPLANE },
+                  { "hdmi", V4L2_CAP_VIDEO_CAPTURE } };
     *out = (struct v4l2_capability){ .version = 0x060100 };
     (void)snprintf((char *)out->driver, sizeof out->driver, "v4l2fake");
     (void)snprintf((char *)out->card, sizeof out->card, "Fake camera");
@@ -32,27 +33,38 @@ static int query_cap(const struct fake *f, struct v4l2_capability *out)
 
 /* As the kernel names them. */
 static const char *const descriptions[FORMAT_COUNT] = {
-    [FORMAT_YUYV] = "YUYV 4:2:2",      [FORMAT_UYVY] = "UYVY 4:2:2",
-    [FORMAT_NV12] = "Y/CbCr 4:2:0",    [FORMAT_YU12] = "Planar YUV 4:2:0",
-    [FORMAT_GREY] = "8-bit Greyscale", [FORMAT_RGB24] = "24-bit RGB 8-8-8",
-    [FORMAT_JPEG] = "Motion-JPEG",     [FORMAT_H264] = "H.264",
+    [FORMAT_YUYV] = "YUYV 4:2:2",          [FORMAT_UYVY] = "UYVY 4:2:2",
+    [FORMAT_NV12] = "Y/CbCr 4:2:0",          [FORMAT_YU12] = "Planar YUV 4:2:0",
+    [FORMAT_GREY] = "8-bit Greyscale",     [FORMAT_RGB24] = "24-bit RGB 8-8-8",
+    [FORMAT_YVYU] = "YVYU 4:2:2",          [FORMAT_VYUY] = "VYUY 4:2:2",
+    [FORMAT_NV21] = "Y/CrCb 4:2:0",          [FORMAT_YV12] = "Planar YVU 4:2:0",
+    [FORMAT_NV16] = "Y/CbCr 4:2:2",          [FORMAT_422P] = "Planar YUV 4:2:2",
+    [FORMAT_BGR24] = "24-bit BGR 8-8-8",   [FORMAT_BGRX] = "32-bit BGRX 8-8-8-8",
+    [FORMAT_RGBX] = "32-bit RGBX 8-8-8-8", [FORMAT_RGB16] = "16-bit RGB 5-6-5",
+    [FORMAT_JPEG] = "Motion-JPEG",         [FORMAT_H264] = "H.264",
 };
+
+static bool gives_pictures(const struct fake *f)
+{
+    return strcmp(f->kind, "meta") != 0 && strcmp(f->kind, "output") != 0;
+}
 
 static int enum_format(const struct fake *f, struct v4l2_fmtdesc *arg)
 {
-    if (arg->type != V4L2_BUF_TYPE_VIDEO_CAPTURE || arg->index >= (uint32_t)f->format_count ||
-        strcmp(f->kind, "camera") != 0) {
+    if (arg->type != f->type || arg->index >= (uint32_t)f->format_count || !gives_pictures(f)) {
         return -EINVAL;
     }
-    const struct format_info *info = format_info(f->formats[arg->index]);
+    uint32_t fourcc = f->formats[arg->index];
+    enum format_id id = format_by_fourcc(fourcc);
+    bool apart = fourcc == format_info(id)->fourcc_planes;
     *arg = (struct v4l2_fmtdesc){
         .index = arg->index,
         .type = arg->type,
-        .pixelformat = info->fourcc,
-        .flags = info->compressed ? V4L2_FMT_FLAG_COMPRESSED : 0,
+        .pixelformat = fourcc,
+        .flags = format_info(id)->compressed ? V4L2_FMT_FLAG_COMPRESSED : 0,
     };
-    (void)snprintf((char *)arg->description, sizeof arg->description, "%s",
-                   descriptions[f->formats[arg->index]]);
+    (void)snprintf((char *)arg->description, sizeof arg->description, "%s%s", descriptions[id],
+                   apart ? " (N-C)" : "");
     return 0;
 }
 
@@ -60,7 +72,7 @@ static int enum_size(const struct fake *f, struct v4l2_frmsizeenum *arg)
 {
     struct fake_size sizes[FAKE_SIZES];
     enum format_id id = format_by_fourcc(arg->pixel_format);
-    int n = id ? fake_sizes_of(f, id, sizes) : 0;
+    int n = id && !fake_is_hdmi(f) ? fake_sizes_of(f, id, sizes) : 0;
     if (arg->index >= (uint32_t)n) {
         return -EINVAL;
     }
@@ -79,7 +91,7 @@ static int enum_interval(const struct fake *f, struct v4l2_frmivalenum *arg)
     int rates[FAKE_RATES];
     enum format_id id = format_by_fourcc(arg->pixel_format);
     struct fake_size sizes[FAKE_SIZES];
-    int sizes_count = id ? fake_sizes_of(f, id, sizes) : 0;
+    int sizes_count = id && !fake_is_hdmi(f) ? fake_sizes_of(f, id, sizes) : 0;
     bool known = false;
     for (int i = 0; i < sizes_count; i++) {
         known |= (uint32_t)sizes[i].width == arg->width && (uint32_t)sizes[i].height == arg->height;
@@ -97,25 +109,25 @@ static int enum_interval(const struct fake *f, struct v4l2_frmivalenum *arg)
 static int set_format(struct fake *f, const struct fake_handle *h, struct v4l2_format *arg,
                       bool only_try)
 {
-    if (arg->type != V4L2_BUF_TYPE_VIDEO_CAPTURE || strcmp(f->kind, "camera") != 0) {
+    if (arg->type != f->type || !gives_pictures(f)) {
         return -EINVAL;
     }
     bool taken = f->busy || f->orphans > 0 || f->buffer_count > 0 || (f->owner && f->owner != h);
     if (!only_try && taken) {
         return -EBUSY;
     }
-    fake_set_mode_locked(f, &arg->fmt.pix, only_try);
+    fake_set_mode_locked(f, arg, only_try);
     return 0;
 }
 
 static int say_parm(const struct fake *f, struct v4l2_streamparm *arg)
 {
-    if (arg->type != V4L2_BUF_TYPE_VIDEO_CAPTURE) {
+    if (arg->type != f->type) {
         return -EINVAL;
     }
     arg->parm.capture = (struct v4l2_captureparm){
         .capability = V4L2_CAP_TIMEPERFRAME,
-        .timeperframe = { (uint32_t)f->format.fps_den, (uint32_t)f->format.fps_num },
+        .timeperframe = { (uint32_t)f->mode.format.fps_den, (uint32_t)f->mode.format.fps_num },
     };
     return 0;
 }
@@ -124,12 +136,12 @@ static int set_parm(struct fake *f, struct v4l2_streamparm *arg)
 {
     struct v4l2_fract wanted = arg->parm.capture.timeperframe;
     int rates[FAKE_RATES], n;
-    n = fake_rates_of(f, f->format.id, f->format.width, f->format.height, rates);
+    n = fake_rates_of(f, f->mode.format.id, f->mode.format.width, f->mode.format.height, rates);
     int rate = wanted.numerator ? (int)(wanted.denominator / wanted.numerator) : rates[0];
     for (int i = 0, best = INT_MAX; i < n && !f->streaming; i++) {
         if (abs(rates[i] - rate) < best) {
             best = abs(rates[i] - rate);
-            f->format.fps_num = rates[i];
+            f->mode.format.fps_num = rates[i];
         }
     }
     return f->streaming ? -EBUSY : say_parm(f, arg);
@@ -149,18 +161,18 @@ int fake_format_ioctl_locked(struct fake *f, struct fake_handle *h, unsigned lon
     case VIDIOC_ENUM_FRAMEINTERVALS:
         return enum_interval(f, arg);
     case VIDIOC_G_FMT:
-        if (format->type != V4L2_BUF_TYPE_VIDEO_CAPTURE) {
+        if (format->type != f->type) {
             return -EINVAL;
         }
-        fake_say_mode_locked(f, &format->fmt.pix);
+        fake_say_mode_locked(f, format);
         return 0;
     case VIDIOC_S_FMT:
     case VIDIOC_TRY_FMT:
         return set_format(f, h, arg, request == VIDIOC_TRY_FMT);
     case VIDIOC_G_PARM:
-        return say_parm(f, arg);
+        return fake_is_hdmi(f) ? -ENOTTY : say_parm(f, arg);
     case VIDIOC_S_PARM:
-        return set_parm(f, arg);
+        return fake_is_hdmi(f) ? -ENOTTY : set_parm(f, arg);
     default:
         return -ENOTTY;
     }

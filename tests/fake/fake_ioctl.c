@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the emulated camera answers to each ioctl but those of fake_format.c. */
+/* What the emulated camera answers to each ioctl but those of fake_format.c and fake_input.c. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -166,16 +166,6 @@ static int take_priority(struct fake *f, struct fake_handle *h, uint32_t *arg, b
     return 0;
 }
 
-static int enum_input(struct v4l2_input *arg)
-{
-    if (arg->index > 0) {
-        return -EINVAL;
-    }
-    *arg = (struct v4l2_input){ .type = V4L2_INPUT_TYPE_CAMERA };
-    (void)snprintf((char *)arg->name, sizeof arg->name, "Camera 1");
-    return 0;
-}
-
 static int stream_off(struct fake *f, const struct fake_handle *h)
 {
     if (f->owner && f->owner != h) {
@@ -212,6 +202,8 @@ static int ioctl_stream(struct fake *f, struct fake_handle *h, unsigned long req
         return fake_queue_locked(f, h, arg);
     case VIDIOC_DQBUF:
         return fake_dequeue_locked(f, h, arg);
+    case VIDIOC_EXPBUF:
+        return f->owner == h ? fake_export_locked(f, arg) : -EBUSY;
     case VIDIOC_STREAMON:
         return f->busy ? -EBUSY : fake_stream_on_locked(f, h);
     case VIDIOC_STREAMOFF:
@@ -243,13 +235,6 @@ static int ioctl_control(struct fake *f, unsigned long request, void *arg)
     case VIDIOC_G_EXT_CTRLS:
     case VIDIOC_S_EXT_CTRLS:
         return change_controls(f, arg, request);
-    case VIDIOC_ENUMINPUT:
-        return enum_input(arg);
-    case VIDIOC_G_INPUT:
-        *(int *)arg = 0;
-        return 0;
-    case VIDIOC_S_INPUT:
-        return *(int *)arg == 0 ? 0 : -EINVAL;
     default:
         return -ENOTTY;
     }
@@ -258,6 +243,7 @@ static int ioctl_control(struct fake *f, unsigned long request, void *arg)
 int fake_ioctl_locked(struct fake *f, struct fake_handle *h, unsigned long request, void *arg)
 {
     int code = fake_format_ioctl_locked(f, h, request, arg);
+    code = code == -ENOTTY ? fake_input_ioctl_locked(f, request, arg) : code;
     code = code == -ENOTTY ? ioctl_stream(f, h, request, arg) : code;
     return code == -ENOTTY ? ioctl_control(f, request, arg) : code;
 }

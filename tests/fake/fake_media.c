@@ -120,20 +120,30 @@ void clip_free(struct clip *clip)
     *clip = (struct clip){ 0 };
 }
 
-/* Bytes from one pixel's luma to the next, and to the first. */
-static void luma_step(enum format_id id, int *step, int *first)
+static bool is_rgb(enum format_id id)
 {
-    *step = id == FORMAT_YUYV || id == FORMAT_UYVY ? 2 : id == FORMAT_RGB24 ? 3 : 1;
-    *first = id == FORMAT_UYVY ? 1 : 0;
+    return id == FORMAT_RGB24 || id == FORMAT_BGR24 || id == FORMAT_BGRX || id == FORMAT_RGBX;
+}
+
+/* Bytes from one pixel's luma to the next. */
+static int luma_step(enum format_id id)
+{
+    const struct format_info *info = format_info(id);
+    return info->planes == 1 ? info->bytes_per_sample[0] : 1;
 }
 
 static void put_luma(uint8_t *row, const struct format *f, int x, uint8_t value)
 {
-    int step, first;
-    luma_step(f->id, &step, &first);
-    row[first + x * step] = value;
-    if (f->id == FORMAT_RGB24) {
-        row[x * 3 + 1] = row[x * 3 + 2] = value;
+    uint8_t *to = row + x * luma_step(f->id);
+    if (f->id == FORMAT_RGB16) {
+        unsigned pixel = (value >> 3U) << 11 | (value >> 2U) << 5 | value >> 3U;
+        to[0] = (uint8_t)pixel;
+        to[1] = (uint8_t)(pixel >> 8);
+        return;
+    }
+    to[f->id == FORMAT_UYVY || f->id == FORMAT_VYUY] = value;
+    if (is_rgb(f->id)) {
+        to[1] = to[2] = value;
     }
 }
 

@@ -1,13 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Settings from the environment, the modes that follow from them, and the control file. */
-#include <errno.h>
-#include <fcntl.h>
+/* Settings from the environment, and the modes that follow from them. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "fake_real.h"
 #include "fake_state.h"
 
 static const char *setting(const char *name, const char *otherwise)
@@ -16,7 +12,7 @@ static const char *setting(const char *name, const char *otherwise)
     return value && *value ? value : otherwise;
 }
 
-static void load_sizes(struct fake *f)
+void fake_load_sizes(struct fake *f)
 {
     const char *text = setting("PCS_FAKE_SIZES", "320x240,640x480,1280x720,1920x1080");
     int n = 0, used;
@@ -54,6 +50,23 @@ static void load_clip(struct fake *f, enum format_id id, const char *name)
     }
 }
 
+/* The V4L2 name that was meant: NM12 and NV12 are the same format here. */
+static uint32_t name_fourcc(const char *name, enum format_id id)
+{
+    const uint32_t planes = format_info(id)->fourcc_planes;
+    const char text[5] = { (char)planes, (char)(planes >> 8), (char)(planes >> 16),
+                           (char)(planes >> 24), 0 };
+    return planes && strcmp(name, text) == 0 ? planes : format_info(id)->fourcc;
+}
+
+static bool can_give(const struct fake *f, enum format_id id, uint32_t fourcc)
+{
+    const struct format_info *info = format_info(id);
+    bool apart = fourcc == info->fourcc_planes;
+    return id != FORMAT_NONE && (!info->compressed || f->clip[id].count > 0) &&
+           (!apart || f->type == V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE);
+}
+
 static void load_formats(struct fake *f)
 {
     char text[200];
@@ -62,26 +75,45 @@ static void load_formats(struct fake *f)
     f->format_count = 0;
     for (char *save, *name = strtok_r(text, ",", &save); name; name = strtok_r(NULL, ",", &save)) {
         enum format_id id = format_by_name(name);
-        bool have = id != FORMAT_NONE && (!format_info(id)->compressed || f->clip[id].count > 0);
-        if (have && f->format_count < FORMAT_COUNT) {
-            f->formats[f->format_count++] = id;
+        uint32_t fourcc = name_fourcc(name, id);
+        if (can_give(f, id, fourcc) && f->format_count < FAKE_FORMATS) {
+            f->formats[f->format_count++] = fourcc;
         }
     }
 }
 
+static void load_colors(struct fake *f)
+{
+    const char *range = setting("PCS_FAKE_QUANTIZATION", "default");
+    uint32_t *c = f->colors;
+    memset(c, 0, sizeof f->colors);
+    c[0] = V4L2_COLORSPACE_SRGB;
+    (void)sscanf(setting("PCS_FAKE_COLORS", ""), "%u,%u,%u,%u", &c[0], &c[1], &c[2], &c[3]);
+    c[2] = strcmp(range, "full") == 0      ? V4L2_QUANTIZATION_FULL_RANGE
+           : strcmp(range, "limited") == 0 ? V4L2_QUANTIZATION_LIM_RANGE
+                                           : c[2];
+}
+
 void fake_load_settings_locked(struct fake *f)
 {
-    load_sizes(f);
+    fake_load_sizes(f);
     load_rates(f);
+    f->kind = setting("PCS_FAKE_KIND", "camera");
+    f->type = strcmp(f->kind, "mplane") == 0 ? V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE
+                                             : V4L2_BUF_TYPE_VIDEO_CAPTURE;
+    load_colors(f);
     load_clip(f, FORMAT_JPEG, "PCS_FAKE_MJPG");
     load_clip(f, FORMAT_H264, "PCS_FAKE_H264");
     load_formats(f);
     f->raw_rate = atoll(setting("PCS_FAKE_RAW_RATE", "0"));
     f->padding = atoi(setting("PCS_FAKE_PADDING", "0"));
-    f->kind = setting("PCS_FAKE_KIND", "camera");
+    f->front = atoi(setting("PCS_FAKE_FRONT", "0"));
+    f->buffer_limit = atoi(setting("PCS_FAKE_BUFFERS", "32"));
     f->stamp = setting("PCS_FAKE_STAMP", "monotonic");
-    f->quantization = setting("PCS_FAKE_QUANTIZATION", "default");
-    struct v4l2_pix_format first = { 0 };
+    if (f->signal.width == 0) { /* no control file has been */
+        f->signal = f->timings = fake_timings(1280, 720, 60);
+    }
+    struct v4l2_format first = { .type = f->type };
     fake_set_mode_locked(f, &first, false);
 }
 
@@ -89,6 +121,10 @@ int fake_sizes_of(const struct fake *f, enum format_id id, struct fake_size out[
 {
     if (format_info(id)->compressed) {
         out[0] = (struct fake_size){ f->clip[id].width, f->clip[id].height };
+        return 1;
+    }
+    if (fake_is_hdmi(f)) {
+        out[0] = (struct fake_size){ (int)f->timings.width, (int)f->timings.height };
         return 1;
     }
     memcpy(out, f->sizes, sizeof f->sizes);
@@ -99,6 +135,12 @@ int fake_rates_of(const struct fake *f, enum format_id id, int width, int height
                   int out[FAKE_RATES])
 {
     int n = 0;
+    if (fake_is_hdmi(f)) {
+        const struct v4l2_bt_timings *t = &f->timings;
+        uint32_t total = V4L2_DV_BT_FRAME_WIDTH(t) * V4L2_DV_BT_FRAME_HEIGHT(t);
+        out[n++] = (int)(t->pixelclock / total);
+        return n;
+    }
     for (int i = 0; i < f->rate_count; i++) {
         int64_t rate = (int64_t)width * height * f->rates[i];
         if (f->raw_rate == 0 || format_info(id)->compressed || rate <= f->raw_rate) {
@@ -127,170 +169,109 @@ static struct fake_size nearest_size(const struct fake *f, enum format_id id, in
     return best;
 }
 
-static enum format_id offered(const struct fake *f, uint32_t fourcc)
+static uint32_t offered(const struct fake *f, uint32_t fourcc)
 {
-    enum format_id id = format_by_fourcc(fourcc);
     for (int i = 0; i < f->format_count; i++) {
-        if (f->formats[i] == id && fourcc == format_info(id)->fourcc) {
-            return id;
+        if (f->formats[i] == fourcc) {
+            return fourcc;
         }
     }
-    return f->format_count > 0 ? f->formats[0] : FORMAT_GREY;
+    return f->format_count > 0 ? f->formats[0] : format_info(FORMAT_GREY)->fourcc;
 }
 
-static int tight_stride(const struct format *format)
+/* How a picture lies in memory, with the padding and the front of the settings. */
+static void lay_out(const struct fake *f, struct fake_mode *mode)
 {
-    size_t offset[FORMAT_MAX_PLANES];
-    int stride[FORMAT_MAX_PLANES] = { 0 };
-    (void)format_layout(format, 0, offset, stride); /* compressed: 0, as V4L2 wants it */
-    return stride[0];
-}
-
-static size_t image_size(const struct fake *f, const struct format *format, int stride)
-{
-    size_t offset[FORMAT_MAX_PLANES];
-    int strides[FORMAT_MAX_PLANES];
-    return format_info(format->id)->compressed ? f->clip[format->id].largest
-                                               : format_layout(format, stride, offset, strides);
-}
-
-static void say_mode(const struct fake *f, const struct format *format, struct v4l2_pix_format *out)
-{
-    int tight = tight_stride(format);
-    *out = (struct v4l2_pix_format){
-        .width = (uint32_t)format->width,
-        .height = (uint32_t)format->height,
-        .pixelformat = format_info(format->id)->fourcc,
-        .field = V4L2_FIELD_NONE,
-        .bytesperline = tight ? (uint32_t)(tight + f->padding) : 0,
-        .colorspace = V4L2_COLORSPACE_SRGB,
-        .priv = V4L2_PIX_FMT_PRIV_MAGIC,
-    };
-    out->sizeimage = (uint32_t)image_size(f, format, (int)out->bytesperline);
-    if (strcmp(f->quantization, "full") == 0) {
-        out->quantization = V4L2_QUANTIZATION_FULL_RANGE;
-    } else if (strcmp(f->quantization, "limited") == 0) {
-        out->quantization = V4L2_QUANTIZATION_LIM_RANGE;
+    const struct format_info *info = format_info(mode->format.id);
+    size_t offset[FORMAT_MAX_PLANES + 1] = { 0 };
+    int tight[FORMAT_MAX_PLANES] = { 0 }, strides[FORMAT_MAX_PLANES];
+    size_t front = f->type == V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE ? (size_t)f->front : 0;
+    mode->pieces = mode->fourcc == info->fourcc_planes ? info->planes : 1;
+    if (info->compressed) { /* V4L2 wants a stride of 0 */
+        mode->size[0] = f->clip[mode->format.id].largest + front;
+        return;
+    }
+    offset[info->planes] = format_layout(&mode->format, 0, offset, tight);
+    for (int i = 0; i < mode->pieces; i++) {
+        mode->stride[i] = tight[i] + f->padding;
+        size_t lines = (offset[i + 1] - offset[i]) / (size_t)tight[i];
+        mode->size[i] = (size_t)mode->stride[i] * lines + front;
+    }
+    if (mode->pieces == 1) {
+        mode->size[0] = format_layout(&mode->format, mode->stride[0], offset, strides) + front;
     }
 }
 
-void fake_say_mode_locked(const struct fake *f, struct v4l2_pix_format *out)
+static struct fake_mode nearest_mode(const struct fake *f, uint32_t fourcc, uint32_t width,
+                                     uint32_t height)
 {
-    say_mode(f, &f->format, out);
-}
-
-void fake_set_mode_locked(struct fake *f, struct v4l2_pix_format *wanted, bool only_try)
-{
-    enum format_id id = offered(f, wanted->pixelformat);
-    struct fake_size size = nearest_size(f, id, (int)wanted->width, (int)wanted->height);
+    struct fake_mode mode = { .fourcc = offered(f, fourcc) };
+    enum format_id id = format_by_fourcc(mode.fourcc);
+    struct fake_size size = nearest_size(f, id, (int)width, (int)height);
     int rates[FAKE_RATES];
     (void)fake_rates_of(f, id, size.width, size.height, rates); /* never empty */
-    struct format mode = {
+    mode.format = (struct format){
         .id = id, .width = size.width, .height = size.height, .fps_num = rates[0], .fps_den = 1
     };
+    lay_out(f, &mode);
+    return mode;
+}
+
+static void say_planes(const struct fake *f, const struct fake_mode *mode, struct v4l2_format *out)
+{
+    struct v4l2_pix_format_mplane *pix = &out->fmt.pix_mp;
+    *pix = (struct v4l2_pix_format_mplane){
+        .width = (uint32_t)mode->format.width,
+        .height = (uint32_t)mode->format.height,
+        .pixelformat = mode->fourcc,
+        .field = V4L2_FIELD_NONE,
+        .num_planes = (uint8_t)mode->pieces,
+        .colorspace = f->colors[0],
+        .ycbcr_enc = (uint8_t)f->colors[1],
+        .quantization = (uint8_t)f->colors[2],
+        .xfer_func = (uint8_t)f->colors[3],
+    };
+    for (int i = 0; i < mode->pieces; i++) {
+        pix->plane_fmt[i].bytesperline = (uint32_t)mode->stride[i];
+        pix->plane_fmt[i].sizeimage = (uint32_t)mode->size[i];
+    }
+}
+
+static void say_mode(const struct fake *f, const struct fake_mode *mode, struct v4l2_format *out)
+{
+    if (f->type == V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE) {
+        say_planes(f, mode, out);
+        return;
+    }
+    out->fmt.pix = (struct v4l2_pix_format){
+        .width = (uint32_t)mode->format.width,
+        .height = (uint32_t)mode->format.height,
+        .pixelformat = mode->fourcc,
+        .field = V4L2_FIELD_NONE,
+        .bytesperline = (uint32_t)mode->stride[0],
+        .sizeimage = (uint32_t)mode->size[0],
+        .colorspace = f->colors[0],
+        .priv = V4L2_PIX_FMT_PRIV_MAGIC,
+        .ycbcr_enc = f->colors[1],
+        .quantization = f->colors[2],
+        .xfer_func = f->colors[3],
+    };
+}
+
+void fake_say_mode_locked(const struct fake *f, struct v4l2_format *out)
+{
+    say_mode(f, &f->mode, out);
+}
+
+void fake_set_mode_locked(struct fake *f, struct v4l2_format *wanted, bool only_try)
+{
+    bool planes = f->type == V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE;
+    const struct v4l2_pix_format *pix = &wanted->fmt.pix;
+    const struct v4l2_pix_format_mplane *mp = &wanted->fmt.pix_mp;
+    struct fake_mode mode = planes ? nearest_mode(f, mp->pixelformat, mp->width, mp->height)
+                                   : nearest_mode(f, pix->pixelformat, pix->width, pix->height);
     say_mode(f, &mode, wanted);
     if (!only_try) {
-        f->format = mode;
-        f->stride = (int)wanted->bytesperline;
-        f->size_image = wanted->sizeimage;
-    }
-}
-
-static void unplug(struct fake *f)
-{
-    f->unplugged = true;
-    for (int i = 0; i < FAKE_HANDLES; i++) {
-        f->handle[i].dead = f->handle[i].used;
-    }
-    fake_wake_locked(f);
-}
-
-static void resize(struct fake *f, const char *size)
-{
-    if (sscanf(size, "%dx%d", &f->forced.width, &f->forced.height) != 2) {
-        return;
-    }
-    load_sizes(f);
-    f->hung = f->streaming; /* nothing more until it is started again */
-    for (int i = 0; i < FAKE_HANDLES; i++) {
-        f->handle[i].events += f->handle[i].used && f->handle[i].wants_source_change;
-    }
-    fake_wake_locked(f);
-}
-
-static void obey_line(struct fake *f, const char *line)
-{
-    char verb[20] = "", what[30] = "";
-    if (sscanf(line, "%19s %29s", verb, what) < 1) {
-        return;
-    }
-    const struct {
-        const char *verb;
-        unsigned *count;
-    } counts[] = { { "corrupt", &f->corrupt },
-                   { "short", &f->cut },
-                   { "empty", &f->empty },
-                   { "error", &f->error },
-                   { "skip", &f->skip } };
-    const struct {
-        const char *verb;
-        bool *flag, value;
-    } flags[] = { { "stall", &f->stalled, true }, { "go", &f->stalled, false },
-                  { "hang", &f->hung, true },     { "busy", &f->busy, true },
-                  { "free", &f->busy, false },    { "plug", &f->unplugged, false } };
-    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
-        if (strcmp(verb, counts[i].verb) == 0) {
-            *counts[i].count += (unsigned)strtoul(what, NULL, 10);
-        }
-    }
-    for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {
-        if (strcmp(verb, flags[i].verb) == 0) {
-            *flags[i].flag = flags[i].value;
-        }
-    }
-    if (strcmp(verb, "unplug") == 0) {
-        unplug(f);
-    } else if (strcmp(verb, "resize") == 0) {
-        resize(f, what);
-    }
-}
-
-static void begin_file(struct fake *f, const char *path)
-{
-    (void)snprintf(f->control_path, sizeof f->control_path, "%s", path);
-    f->control_offset = 0;
-    f->unplugged = f->stalled = f->hung = f->busy = false;
-    f->corrupt = f->cut = f->empty = f->error = f->skip = 0;
-    f->forced = (struct fake_size){ 0 };
-}
-
-static void obey_text(struct fake *f, char *text)
-{
-    char *end = strrchr(text, '\n'); /* half a line is read again, whole */
-    if (!end) {
-        return;
-    }
-    *end = '\0';
-    f->control_offset += end + 1 - text;
-    for (char *save, *line = strtok_r(text, "\n", &save); line;
-         line = strtok_r(NULL, "\n", &save)) {
-        obey_line(f, line);
-    }
-}
-
-void fake_obey_locked(struct fake *f)
-{
-    const char *path = getenv("PCS_FAKE_CONTROL");
-    path = path ? path : "";
-    if (strcmp(path, f->control_path) != 0) {
-        begin_file(f, path);
-    }
-    int fd = *path ? real_calls()->open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC) : -1;
-    if (fd >= 0) {
-        char text[4096];
-        ssize_t n = pread(fd, text, sizeof text - 1, f->control_offset);
-        text[n > 0 ? n : 0] = '\0';
-        (void)real_calls()->close(fd); /* read only */
-        obey_text(f, text);
+        f->mode = mode;
     }
 }

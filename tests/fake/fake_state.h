@@ -14,6 +14,7 @@
 
 #define FAKE_HANDLES  128
 #define FAKE_BUFFERS  32
+#define FAKE_FORMATS  32
 #define FAKE_SIZES    16
 #define FAKE_RATES    8
 #define FAKE_CONTROLS 4
@@ -28,9 +29,23 @@ struct fake_handle {
     unsigned events; /* source changes that wait */
 };
 
+/* A buffer is one piece of memory, or one for each plane (NM12 …). */
 struct fake_buffer {
     enum { BUFFER_IDLE, BUFFER_QUEUED, BUFFER_DONE } state;
-    struct v4l2_buffer said; /* what DQBUF will say */
+    struct v4l2_buffer said; /* what DQBUF will say, but for its pieces */
+    struct fake_piece {
+        int memory;      /* memfd */
+        uint8_t *pixels; /* … mapped by the sensor */
+        uint32_t used;
+    } piece[FORMAT_MAX_PLANES];
+};
+
+struct fake_mode {
+    struct format format;
+    uint32_t fourcc;
+    int pieces;
+    int stride[FORMAT_MAX_PLANES];  /* of each piece */
+    size_t size[FORMAT_MAX_PLANES]; /* with what lies in front of the picture */
 };
 
 struct fake_size {
@@ -43,7 +58,7 @@ struct fake {
     struct fake_handle handle[FAKE_HANDLES];
 
     /* From the environment. */
-    enum format_id formats[FORMAT_COUNT];
+    uint32_t formats[FAKE_FORMATS]; /* V4L2's names */
     int format_count;
     struct fake_size sizes[FAKE_SIZES];
     int size_count;
@@ -51,25 +66,25 @@ struct fake {
     int rate_count;
     int64_t raw_rate;         /* pixels a second that raw formats may have; 0 = any */
     int padding;              /* bytes behind each row */
-    const char *kind;         /* camera, meta, output, mplane */
+    int front;                /* bytes in front of each piece of a multi-planar picture */
+    int buffer_limit;         /* the most buffers it gives */
+    const char *kind;         /* camera, meta, output, mplane, hdmi */
+    enum v4l2_buf_type type;  /* of its buffers */
+    uint32_t colors[4];       /* colorspace, ycbcr_enc, quantization, xfer_func */
     const char *stamp;        /* monotonic, unknown, zero */
     const char *quantization; /* default, full, limited */
     struct clip clip[FORMAT_COUNT];
 
     /* The current mode. */
-    struct format format;
-    int stride;
-    size_t size_image;
+    struct fake_mode mode;
+    struct v4l2_bt_timings timings; /* that are set, of the kind hdmi */
     int32_t control[FAKE_CONTROLS];
 
     /* Streaming. */
     struct fake_handle *owner; /* of the buffers; NULL = free */
     unsigned orphans;          /* mappings that a closed owner left: still busy, as in the kernel */
-    int memory;                /* memfd with all buffers, -1 = none */
-    uint8_t *pixels;           /* … mapped by the sensor */
     uint8_t *scratch;
     unsigned buffer_count;
-    size_t buffer_span; /* from one buffer to the next */
     struct fake_buffer buffer[FAKE_BUFFERS];
     unsigned order[2][FAKE_BUFFERS], length[2]; /* FIFOs: 0 = queued, 1 = done */
     bool streaming;
@@ -87,29 +102,39 @@ struct fake {
     char control_path[200]; /* of this file */
     bool unplugged, stalled, hung, busy;
     unsigned corrupt, cut, empty, error, skip;
-    struct fake_size forced; /* the only size, by resize; 0 = none */
+    struct fake_size forced;       /* the only size, by resize; 0 = none */
+    struct v4l2_bt_timings signal; /* at the input of the kind hdmi … */
+    int no_signal;                 /* … or why there is none: a negative errno */
 };
 
-/* Read new commands and obey them. */
+/* Read new commands (fake_commands.c) and obey them. */
 void fake_obey_locked(struct fake *f);
 void fake_load_settings_locked(struct fake *f);
+void fake_load_sizes(struct fake *f); /* a part of it */
 int fake_sizes_of(const struct fake *f, enum format_id id, struct fake_size out[FAKE_SIZES]);
 int fake_rates_of(const struct fake *f, enum format_id id, int width, int height,
                   int out[FAKE_RATES]);
 /* Take the mode nearest to *wanted, and say it; nothing changes when `only_try`. */
-void fake_set_mode_locked(struct fake *f, struct v4l2_pix_format *wanted, bool only_try);
-void fake_say_mode_locked(const struct fake *f, struct v4l2_pix_format *out);
+void fake_set_mode_locked(struct fake *f, struct v4l2_format *wanted, bool only_try);
+void fake_say_mode_locked(const struct fake *f, struct v4l2_format *out);
+bool fake_is_hdmi(const struct fake *f);
+/* WxH@FPS in the usual blanking of HDMI. */
+struct v4l2_bt_timings fake_timings(int width, int height, int fps);
 void fake_wake_locked(struct fake *f); /* readers of every handle */
 
 void fake_reset_controls(struct fake *f);
-/* Capabilities and formats; -ENOTTY: another kind of call. */
+/* Each -ENOTTY for another kind of call: capabilities and formats; the input and its signal. */
 int fake_format_ioctl_locked(struct fake *f, struct fake_handle *h, unsigned long request,
                              void *arg);
+int fake_input_ioctl_locked(struct fake *f, unsigned long request, void *arg);
 int fake_ioctl_locked(struct fake *f, struct fake_handle *h, unsigned long request, void *arg);
 
 /* Buffers and the sensor; each returns 0 or a negative errno. */
 int fake_request_locked(struct fake *f, struct fake_handle *h, struct v4l2_requestbuffers *arg);
 int fake_query_locked(struct fake *f, struct v4l2_buffer *arg);
+int fake_export_locked(struct fake *f, struct v4l2_exportbuffer *arg);
+/* The piece of memory that is mapped at this offset; -1: none of that size. */
+int fake_memory_at(const struct fake *f, off_t offset, size_t size);
 int fake_queue_locked(struct fake *f, struct fake_handle *h, struct v4l2_buffer *arg);
 int fake_dequeue_locked(struct fake *f, struct fake_handle *h, struct v4l2_buffer *arg);
 int fake_stream_on_locked(struct fake *f, struct fake_handle *h);
