@@ -141,9 +141,11 @@ void draw_text(const struct draw_text_plane *to, int x, int y, int scale, int in
         pen.value = rim;
         draw_all(&pen, x, y, text);
     }
-    pen.grow = 0;
-    pen.value = ink;
-    draw_all(&pen, x, y, text);
+    if (rim != ink) {
+        pen.grow = 0;
+        pen.value = ink;
+        draw_all(&pen, x, y, text);
+    }
 }
 
 /* ---- sizes ---- */
