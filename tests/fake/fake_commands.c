@@ -13,6 +13,7 @@
 static void unplug(struct fake *f)
 {
     f->unplugged = true;
+    fake_reset_controls(f);
     for (int i = 0; i < FAKE_HANDLES; i++) {
         f->handle[i].dead = f->handle[i].used;
     }
@@ -69,7 +70,15 @@ static void obey_line(struct fake *f, const char *line)
         bool *flag, value;
     } flags[] = { { "stall", &f->stalled, true }, { "go", &f->stalled, false },
                   { "hang", &f->hung, true },     { "busy", &f->busy, true },
-                  { "free", &f->busy, false },    { "plug", &f->unplugged, false } };
+                  { "free", &f->busy, false },    { "plug", &f->unplugged, false },
+                  { "deny", &f->denied, true },   { "allow", &f->denied, false } };
+    const struct {
+        const char *verb;
+        char *text;
+        size_t size;
+    } texts[] = { { "node", f->node, sizeof f->node },
+                  { "card", f->card, sizeof f->card },
+                  { "bus", f->bus, sizeof f->bus } };
     for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
         if (strcmp(verb, counts[i].verb) == 0) {
             *counts[i].count += (unsigned)strtoul(what, NULL, 10);
@@ -78,6 +87,11 @@ static void obey_line(struct fake *f, const char *line)
     for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {
         if (strcmp(verb, flags[i].verb) == 0) {
             *flags[i].flag = flags[i].value;
+        }
+    }
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        if (strcmp(verb, texts[i].verb) == 0) {
+            (void)snprintf(texts[i].text, texts[i].size, "%s", what);
         }
     }
     if (strcmp(verb, "unplug") == 0) {
@@ -96,7 +110,8 @@ static void begin_file(struct fake *f, const char *path)
 {
     (void)snprintf(f->control_path, sizeof f->control_path, "%s", path);
     f->control_offset = 0;
-    f->unplugged = f->stalled = f->hung = f->busy = false;
+    f->unplugged = f->stalled = f->hung = f->busy = f->denied = false;
+    f->node[0] = f->card[0] = f->bus[0] = '\0';
     f->corrupt = f->cut = f->empty = f->error = f->skip = 0;
     f->forced = (struct fake_size){ 0 };
     f->signal = f->timings = fake_timings(1280, 720, 60);

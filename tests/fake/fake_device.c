@@ -16,6 +16,8 @@
 #include "fake_real.h"
 #include "fake_state.h"
 
+#define DEFAULT_NODE "/dev/video-fake"
+
 /* One camera a process, reachable only through the C library's calls: there is no one to pass it. */
 static struct fake fake = { .lock = PTHREAD_MUTEX_INITIALIZER };
 static pthread_once_t fake_once = PTHREAD_ONCE_INIT;
@@ -53,18 +55,36 @@ static struct fake_handle *find_locked(struct fake *f, int fd)
     return NULL;
 }
 
-bool device_is_path(const char *path)
+/* Where the device is now. Commands are obeyed first: one may have moved it here. */
+static void find_node(char node[PATH_MAX])
 {
     const char *ours = getenv("PCS_FAKE_V4L2");
-    ours = ours && *ours ? ours : "/dev/video-fake";
-    if (!path || strcmp(path, ours) == 0) {
-        return path != NULL;
+    struct fake *f = enter();
+    fake_obey_locked(f);
+    (void)snprintf(node, PATH_MAX, "%s", *f->node ? f->node : ours && *ours ? ours : DEFAULT_NODE);
+    leave(f);
+}
+
+bool device_is_node(const char *path)
+{
+    char node[PATH_MAX];
+    if (!path || !strstr(path, "video")) {
+        return false;
     }
+    find_node(node);
+    return strcmp(path, node) == 0;
+}
+
+bool device_is_path(const char *path)
+{
     char target[PATH_MAX];
-    ssize_t n = strstr(path, "video") || strstr(path, "by-")
+    if (device_is_node(path)) {
+        return true;
+    }
+    ssize_t n = path && (strstr(path, "video") || strstr(path, "by-"))
                     ? readlink(path, target, sizeof target - 1)
                     : -1;
-    return n > 0 && (target[n] = '\0', strcmp(target, ours) == 0);
+    return n > 0 && (target[n] = '\0', device_is_node(target));
 }
 
 bool device_present(void)
@@ -92,8 +112,8 @@ static int open_locked(struct fake *f, int flags)
         first &= !f->handle[i].used;
         h = !f->handle[i].used && !h ? &f->handle[i] : h;
     }
-    if (!h || f->unplugged) {
-        return h ? -ENOENT : -EMFILE;
+    if (!h || f->unplugged || f->denied) {
+        return !h ? -EMFILE : f->unplugged ? -ENOENT : -EACCES;
     }
     int efd_flags = (flags & O_NONBLOCK ? EFD_NONBLOCK : 0) | (flags & O_CLOEXEC ? EFD_CLOEXEC : 0);
     *h = (struct fake_handle){ .used = true,

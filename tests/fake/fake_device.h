@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+bool device_is_node(const char *path);
 bool device_is_path(const char *path); /* also a symbolic link to it */
 int device_open(int flags);            /* an fd, or -1 with errno */
 bool device_owns(int fd);

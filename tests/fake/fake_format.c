@@ -20,8 +20,9 @@ static int query_cap(const struct fake *f, struct v4l2_capability *out)
                   { "hdmi", V4L2_CAP_VIDEO_CAPTURE } };
     *out = (struct v4l2_capability){ .version = 0x060100 };
     (void)snprintf((char *)out->driver, sizeof out->driver, "v4l2fake");
-    (void)snprintf((char *)out->card, sizeof out->card, "Fake camera");
-    (void)snprintf((char *)out->bus_info, sizeof out->bus_info, "platform:v4l2fake");
+    (void)snprintf((char *)out->card, sizeof out->card, "%s", *f->card ? f->card : "Fake camera");
+    (void)snprintf((char *)out->bus_info, sizeof out->bus_info, "%s",
+                   *f->bus ? f->bus : "platform:v4l2fake");
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
         if (strcmp(kinds[i].kind, f->kind) == 0) {
             out->device_caps = kinds[i].caps | V4L2_CAP_STREAMING | V4L2_CAP_EXT_PIX_FORMAT;
@@ -34,11 +35,11 @@ static int query_cap(const struct fake *f, struct v4l2_capability *out)
 /* As the kernel names them. */
 static const char *const descriptions[FORMAT_COUNT] = {
     [FORMAT_YUYV] = "YUYV 4:2:2",          [FORMAT_UYVY] = "UYVY 4:2:2",
-    [FORMAT_NV12] = "Y/CbCr 4:2:0",          [FORMAT_YU12] = "Planar YUV 4:2:0",
+    [FORMAT_NV12] = "Y/CbCr 4:2:0",        [FORMAT_YU12] = "Planar YUV 4:2:0",
     [FORMAT_GREY] = "8-bit Greyscale",     [FORMAT_RGB24] = "24-bit RGB 8-8-8",
     [FORMAT_YVYU] = "YVYU 4:2:2",          [FORMAT_VYUY] = "VYUY 4:2:2",
-    [FORMAT_NV21] = "Y/CrCb 4:2:0",          [FORMAT_YV12] = "Planar YVU 4:2:0",
-    [FORMAT_NV16] = "Y/CbCr 4:2:2",          [FORMAT_422P] = "Planar YUV 4:2:2",
+    [FORMAT_NV21] = "Y/CrCb 4:2:0",        [FORMAT_YV12] = "Planar YVU 4:2:0",
+    [FORMAT_NV16] = "Y/CbCr 4:2:2",        [FORMAT_422P] = "Planar YUV 4:2:2",
     [FORMAT_BGR24] = "24-bit BGR 8-8-8",   [FORMAT_BGRX] = "32-bit BGRX 8-8-8-8",
     [FORMAT_RGBX] = "32-bit RGBX 8-8-8-8", [FORMAT_RGB16] = "16-bit RGB 5-6-5",
     [FORMAT_JPEG] = "Motion-JPEG",         [FORMAT_H264] = "H.264",

@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/types.h>
@@ -26,6 +27,7 @@ struct real {
     int (*lstat)(const char *path, struct stat *out);
     int (*fstat)(int fd, struct stat *out);
     FILE *(*fopen)(const char *path, const char *mode);
+    int (*inotify_add_watch)(int fd, const char *path, uint32_t mask);
     int (*access)(const char *path, int mode);
 };
 

@@ -17,7 +17,8 @@
 #define FAKE_FORMATS  32
 #define FAKE_SIZES    16
 #define FAKE_RATES    8
-#define FAKE_CONTROLS 4
+#define FAKE_CONTROLS 16
+#define FAKE_LABEL    32 /* bytes of the control that is a text */
 #define FAKE_MAPS     128
 
 struct fake_handle {
@@ -78,7 +79,8 @@ struct fake {
     /* The current mode. */
     struct fake_mode mode;
     struct v4l2_bt_timings timings; /* that are set, of the kind hdmi */
-    int32_t control[FAKE_CONTROLS];
+    int64_t control[FAKE_CONTROLS];
+    char label[FAKE_LABEL];
 
     /* Streaming. */
     struct fake_handle *owner; /* of the buffers; NULL = free */
@@ -100,7 +102,8 @@ struct fake {
     /* Switches (the control file); a new file begins with all of them off. */
     off_t control_offset;   /* read so far … */
     char control_path[200]; /* of this file */
-    bool unplugged, stalled, hung, busy;
+    bool unplugged, stalled, hung, busy, denied;
+    char node[64], card[32], bus[32]; /* empty: as it was at first */
     unsigned corrupt, cut, empty, error, skip;
     struct fake_size forced;       /* the only size, by resize; 0 = none */
     struct v4l2_bt_timings signal; /* at the input of the kind hdmi … */
@@ -123,6 +126,7 @@ struct v4l2_bt_timings fake_timings(int width, int height, int fps);
 void fake_wake_locked(struct fake *f); /* readers of every handle */
 
 void fake_reset_controls(struct fake *f);
+int fake_control_ioctl_locked(struct fake *f, unsigned long request, void *arg);
 /* Each -ENOTTY for another kind of call: capabilities and formats; the input and its signal. */
 int fake_format_ioctl_locked(struct fake *f, struct fake_handle *h, unsigned long request,
                              void *arg);

@@ -15,6 +15,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/sysmacros.h>
@@ -55,7 +56,8 @@ const struct real *real_calls(void)
         look_up(&real.lstat, "lstat");
         look_up(&real.fstat, "fstat");
         look_up(&real.fopen, "fopen");
-        look_up(&real.access, "access");
+        look_up(&real.inotify_add_watch, "inotify_add_watch");
+        look_up(&real.access, "access"); /* last: see above */
     }
     return &real;
 }
@@ -238,7 +240,7 @@ EXPORT int stat(const char *path, struct stat *out)
 
 EXPORT int lstat(const char *path, struct stat *out)
 {
-    return device_is_path(path) ? describe_node(out) : real_calls()->lstat(path, out);
+    return device_is_node(path) ? describe_node(out) : real_calls()->lstat(path, out);
 }
 
 EXPORT int fstat(int fd, struct stat *out)
@@ -249,6 +251,14 @@ EXPORT int fstat(int fd, struct stat *out)
 EXPORT int stat64(const char *path, struct stat64 *out) __attribute__((alias("stat")));
 EXPORT int lstat64(const char *path, struct stat64 *out) __attribute__((alias("lstat")));
 EXPORT int fstat64(int fd, struct stat64 *out) __attribute__((alias("fstat")));
+
+/* A folder of the test's stands in for /dev: files that it makes there are nodes that appear. */
+EXPORT int inotify_add_watch(int fd, const char *path, uint32_t mask)
+{
+    const char *other = getenv("PCS_FAKE_DEV");
+    return real_calls()->inotify_add_watch(fd, other && strcmp(path, "/dev") == 0 ? other : path,
+                                           mask);
+}
 
 EXPORT int access(const char *path, int mode)
 {
