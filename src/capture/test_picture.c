@@ -8,7 +8,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "digits.h"
+#include "pcs/draw_text.h"
 #include "pcs/marker.h"
 
 #define MARGIN     128         /* how far the scene can be shifted, both ways together */
@@ -274,22 +274,25 @@ static void draw_box(const struct test_planes *to, int left, int top, int width,
     }
 }
 
-/* White on a dark box at the lower edge, `line` lines up. Nothing when it does not fit. */
-static void draw_text(const struct test_picture *p, const struct test_planes *to, const char *text,
-                      int line)
+/* White on a dark box in the upper right corner, beside the marker or below it; an --overlay has the lower
+ * edge. Nothing when it does not fit. */
+static void write_line(const struct test_picture *p, const struct test_planes *to, const char *text,
+                       int line)
 {
-    int cells = (int)strlen(text) + 1;
-    int scale = p->width / (DIGITS_CELL_WIDTH * 26);
+    int scale = p->width / (DRAW_TEXT_CELL_WIDTH * 26), cell = marker_cell(p->width, p->height);
+    int cells = (int)strlen(text) + 1, width, height;
     scale = scale < 1 ? 1 : scale;
-    int width = cells * DIGITS_CELL_WIDTH * scale, height = (DIGITS_CELL_HEIGHT + 2) * scale & ~1;
-    int left = ((p->width - width) / 2) & ~1, top = (p->height - (height + 2) * (line + 1)) & ~1;
-    if (left < 0 || top < 0) {
+    draw_text_size(text, scale, &width, &height);
+    width = cells * DRAW_TEXT_CELL_WIDTH * scale & ~1;
+    height = (height + 1) & ~1;
+    int left = (p->width - width) & ~1, top = (height + 2) * line;
+    top += left < 32 * cell ? 4 * cell : 0;
+    if (left < 0 || top + height > p->height) {
         return;
     }
+    const struct draw_text_plane luma = { to->y, to->stride_y, p->width, p->height, 0 };
     draw_box(to, left, top, width, height);
-    digits_draw(to->y + (size_t)(top + scale) * (size_t)to->stride_y + left +
-                    DIGITS_CELL_WIDTH / 2 * scale,
-                to->stride_y, scale, 230, text);
+    draw_text(&luma, left + DRAW_TEXT_CELL_WIDTH / 2 * scale, top + scale, scale, 230, -1, text);
 }
 
 static void draw_clock(const struct test_picture *p, const struct test_planes *to, uint32_t number,
@@ -301,9 +304,9 @@ static void draw_clock(const struct test_picture *p, const struct test_planes *t
     (void)localtime_r(&seconds, &tm); /* a year out of range leaves 00:00:00 */
     (void)snprintf(text, sizeof text, "%02d:%02d:%02d.%03d", tm.tm_hour, tm.tm_min, tm.tm_sec,
                    (int)(wall_us / 1000 % 1000));
-    draw_text(p, to, text, 1);
+    write_line(p, to, text, 0);
     (void)snprintf(text, sizeof text, "#%08u", number);
-    draw_text(p, to, text, 0);
+    write_line(p, to, text, 1);
 }
 
 void test_picture_draw(struct test_picture *p, const struct test_planes *to, uint32_t number,
