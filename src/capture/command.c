@@ -173,10 +173,13 @@ static int wait_for_output(struct source *s, struct err *err)
         { .fd = stop_fd(s->stop), .events = POLLIN },
         { .fd = command_process_output(s->process), .events = POLLIN },
         { .fd = s->errors_ended ? -1 : command_process_errors(s->process), .events = POLLIN },
+        { .fd = command_process_news(s->process), .events = POLLIN },
     };
     int64_t now_us = clock_now_us(), until_us = deadline(s);
     thread_idle();
-    int n = now_us < until_us ? poll(files, 3, clock_poll_ms(until_us, now_us)) : 0;
+    int n = now_us < until_us
+                ? poll(files, sizeof files / sizeof files[0], clock_poll_ms(until_us, now_us))
+                : 0;
     thread_busy();
     if (n < 0) {
         return errno == EINTR ? 0 : err_set(err, -errno, "%s: cannot wait for it", s->line.name);
@@ -189,6 +192,9 @@ static int wait_for_output(struct source *s, struct err *err)
     }
     if (files[2].revents) {
         read_errors(s);
+    }
+    if (files[3].revents && command_process_lost(s->process)) {
+        return err_set(err, -EIO, "%s: the process that looks after it was killed", s->line.name);
     }
     return files[1].revents ? read_output(s, err) : 0;
 }
@@ -303,6 +309,13 @@ static int read_frame(struct source *s, struct frame **out, unsigned *lost, stru
 
 /* ---- the source ---- */
 
+static void log_start(const struct source *s)
+{
+    char line[256];
+    command_line_describe(&s->line, line, sizeof line);
+    log_info("starting %s", line);
+}
+
 static int start(struct source *s, const struct command_config *config,
                  const struct source_wish *wish, struct err *err)
 {
@@ -316,6 +329,7 @@ static int start(struct source *s, const struct command_config *config,
         return err_set(err, -ENOMEM, "%s: out of memory", s->line.name);
     }
     s->log.name = s->line.name;
+    log_start(s);
     code = command_process_start(&s->process, s->line.path, s->line.words.item, err);
     s->heard_us = clock_now_us();
     return code < 0 ? code : read_frame(s, &s->first, &s->first_lost, err);
@@ -323,9 +337,8 @@ static int start(struct source *s, const struct command_config *config,
 
 static void log_opened(const struct source *s)
 {
-    char line[256], text[64];
-    command_line_describe(&s->line, line, sizeof line);
-    log_info("%s: %s", line, format_describe(&s->first->format, text, sizeof text));
+    char text[64];
+    log_info("%s: %s", s->line.name, format_describe(&s->first->format, text, sizeof text));
 }
 
 static int command_open(struct source **out, const struct source_wish *wish, const void *config,

@@ -186,6 +186,16 @@ static bool read_reports(struct command_process *p)
     return n != 0;
 }
 
+int command_process_news(const struct command_process *p)
+{
+    return p->ended ? -1 : p->report;
+}
+
+bool command_process_lost(struct command_process *p)
+{
+    return !read_reports(p) && !p->ended;
+}
+
 bool command_process_wait(struct command_process *p, int64_t timeout_us, struct command_end *out)
 {
     int64_t deadline_us = clock_deadline_us(timeout_us);

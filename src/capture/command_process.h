@@ -25,6 +25,11 @@ int command_process_start(struct command_process **out, const char *path, char *
 int command_process_output(const struct command_process *p); /* fds that do not block */
 int command_process_errors(const struct command_process *p);
 
+/* Readable when the program has ended, or its supervisor: then ask command_process_lost. -1: it has. */
+int command_process_news(const struct command_process *p);
+/* True: somebody killed the supervisor. What the program left may still print; stop it. */
+bool command_process_lost(struct command_process *p);
+
 struct command_end {
     int exec_errno; /* it never ran: why */
     int status;     /* as of waitpid(2), when exec_errno is 0 */

@@ -451,6 +451,9 @@ void command_split_describe(const struct command_split *s, char *text, size_t si
     const char *name = name_of(s);
     char quote[80];
     size_t n = s->head_size < sizeof quote - 1 ? s->head_size : sizeof quote - 1;
+    while (n > 0 && (s->head[n - 1] == '\n' || s->head[n - 1] == ' ')) {
+        n--;
+    }
     for (size_t i = 0; i < n; i++) {
         quote[i] = (char)(s->head[i] == '\n' || s->head[i] == '\t' ? ' ' : s->head[i]);
     }
