@@ -106,8 +106,9 @@ static void say_mode(const struct source *s, const struct v4l2_capability *cap)
     char text[64];
     (void)format_describe(&mode->format, text, sizeof text);
     if (*mode->missed) {
-        log_warn("%s (%.32s): %s, nearest to the %s asked for; %s", s->name,
-                 (const char *)cap->card, text, mode->missed, mode->why);
+        log_warn("%s (%.32s): %s%s%s asked for; %s", s->name, (const char *)cap->card, text,
+                 mode->signal ? " as it arrives, not the " : ", nearest to the ", mode->missed,
+                 mode->why);
     } else {
         log_info("%s (%.32s): %s%s, %s", s->name, (const char *)cap->card, text,
                  mode->signal ? " as it arrives" : "", mode->why);
@@ -343,6 +344,7 @@ const struct source_backend source_v4l2 = {
     .implied = v4l2_implied,
     .available = v4l2_available,
     .list = v4l2_list,
+    .retry_max_us = CLOCK_S, /* nothing tells when a signal or a busy camera is back */
     .watch = v4l2_watch,
     .changed = node_watch_read,
     .open = v4l2_open,

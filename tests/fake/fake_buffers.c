@@ -119,7 +119,7 @@ static void paint_blank(struct fake *f, struct fake_buffer *b)
 {
     struct format format = canvas(f);
     for (int k = 1; k < f->mode.pieces; k++) {
-        memset(b->piece[k].pixels, 128, f->mode.size[k]); /* neutral chroma */
+        memset(b->piece[k].pixels + front_of(f), 128, f->mode.size[k] - front_of(f)); /* neutral */
     }
     paint_scene(b->piece[0].pixels + front_of(f), &format, f->mode.stride[0]);
 }

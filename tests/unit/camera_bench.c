@@ -18,7 +18,8 @@
 static const char *const variables[] = {
     "PCS_FAKE_V4L2",     "PCS_FAKE_FORMATS", "PCS_FAKE_SIZES",        "PCS_FAKE_FPS",
     "PCS_FAKE_RAW_RATE", "PCS_FAKE_PADDING", "PCS_FAKE_MJPG",         "PCS_FAKE_H264",
-    "PCS_FAKE_KIND",     "PCS_FAKE_STAMP",   "PCS_FAKE_QUANTIZATION",
+    "PCS_FAKE_KIND",     "PCS_FAKE_STAMP",   "PCS_FAKE_QUANTIZATION", "PCS_FAKE_COLORS",
+    "PCS_FAKE_FRONT",    "PCS_FAKE_BUFFERS",
 };
 
 int bench_fds(void)
@@ -119,18 +120,25 @@ void bench_camera(const struct bench *b, const char *command)
     assert_int_equal(fclose(file), 0);
 }
 
+/* The grey level that the emulated sensor put there: luma, or any of an RGB pixel's channels. */
+static uint8_t grey_at(const struct frame *frame, int x, int y)
+{
+    const struct format *f = &frame->format;
+    const struct format_info *info = format_info(f->id);
+    int step = info->planes == 1 ? info->bytes_per_sample[0] : 1;
+    const uint8_t *p = frame->plane[0] + (ptrdiff_t)y * frame->stride[0] + (ptrdiff_t)x * step;
+    bool luma_second = f->id == FORMAT_UYVY || f->id == FORMAT_VYUY || f->id == FORMAT_RGB16;
+    return p[luma_second]; /* of 5-6-5 the byte with red on top */
+}
+
 bool bench_marker(const struct frame *frame, struct marker *out)
 {
     const struct format *f = &frame->format;
-    bool packed = f->id == FORMAT_YUYV || f->id == FORMAT_UYVY;
-    int step = f->id == FORMAT_RGB24 ? 3 : packed ? 2 : 1, first = f->id == FORMAT_UYVY;
-    size_t size = (size_t)f->width * (size_t)f->height;
-    uint8_t *luma = malloc(size);
+    uint8_t *luma = malloc((size_t)f->width * (size_t)f->height);
     assert_non_null(luma);
     for (int y = 0; y < f->height; y++) {
         for (int x = 0; x < f->width; x++) {
-            luma[y * f->width + x] =
-                frame->plane[0][(size_t)y * (size_t)frame->stride[0] + (size_t)(first + x * step)];
+            luma[y * f->width + x] = grey_at(frame, x, y);
         }
     }
     bool found = marker_read(luma, f->width, f->width, f->height, out);
