@@ -52,6 +52,12 @@ static bool is_camera(int fd, const char *path)
            v4l2_has_formats(fd, v4l2_capture_type(&cap));
 }
 
+static int fail_to_open(int code, const char *path, struct err *err)
+{
+    return code == -EISDIR ? err_set(err, -ENOTSUP, "%s: not a video device", path)
+                           : v4l2_fail(err, code, path, "open it");
+}
+
 static int open_at(const char *path, struct v4l2_found *out)
 {
     int fd = v4l2_open_node(path);
@@ -169,7 +175,7 @@ static int find_numbered(struct v4l2_history *history, const char *device, struc
     }
     if (code < 0) {
         (void)out_of_patience(history); /* it is missed from now on */
-        return v4l2_fail(err, code, device, "open it");
+        return fail_to_open(code, device, err);
     }
     return take_it ? 0
                    : err_set(err, -ENODEV, "%s: another camera (%s) is where %s was", device,
@@ -192,7 +198,7 @@ int v4l2_find(struct v4l2_history *history, const char *device, struct v4l2_foun
         return find_numbered(history, device, out, err);
     }
     int code = open_at(device, out);
-    return code < 0 ? v4l2_fail(err, code, device, "open it") : 0;
+    return code < 0 ? fail_to_open(code, device, err) : 0;
 }
 
 void v4l2_found_it(struct v4l2_history *history, const struct v4l2_found *found)

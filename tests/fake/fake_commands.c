@@ -54,7 +54,7 @@ static void change_signal(struct fake *f, const char *what)
 static void obey_line(struct fake *f, const char *line)
 {
     char verb[20] = "", what[30] = "";
-    if (sscanf(line, "%19s %29s", verb, what) < 1) {
+    if (sscanf(line, "%19s %29[^\n]", verb, what) < 1) {
         return;
     }
     const struct {

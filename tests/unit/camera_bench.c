@@ -2,6 +2,7 @@
 #include "camera_bench.h"
 
 #include <dirent.h>
+#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -19,7 +20,7 @@ static const char *const variables[] = {
     "PCS_FAKE_V4L2",     "PCS_FAKE_FORMATS", "PCS_FAKE_SIZES",        "PCS_FAKE_FPS",
     "PCS_FAKE_RAW_RATE", "PCS_FAKE_PADDING", "PCS_FAKE_MJPG",         "PCS_FAKE_H264",
     "PCS_FAKE_KIND",     "PCS_FAKE_STAMP",   "PCS_FAKE_QUANTIZATION", "PCS_FAKE_COLORS",
-    "PCS_FAKE_FRONT",    "PCS_FAKE_BUFFERS",
+    "PCS_FAKE_FRONT",    "PCS_FAKE_BUFFERS", "PCS_FAKE_DEV",          "PCS_FAKE_SET",
 };
 
 int bench_fds(void)
@@ -47,17 +48,19 @@ void bench_init(struct bench *b)
     assert_non_null(b->stop);
 }
 
+static int remove_entry(const char *path, const struct stat *status, int type, struct FTW *at)
+{
+    (void)status;
+    (void)type;
+    (void)at;
+    return remove(path);
+}
+
 void bench_finish(struct bench *b)
 {
     stop_free(b->stop);
     assert_int_equal(bench_fds(), b->fds);
-    DIR *dir = opendir(b->dir);
-    assert_non_null(dir);
-    for (struct dirent *e; (e = readdir(dir));) {
-        unlink(bench_path(b, e->d_name));
-    }
-    closedir(dir);
-    assert_int_equal(rmdir(b->dir), 0);
+    assert_int_equal(nftw(b->dir, remove_entry, 8, FTW_DEPTH | FTW_PHYS), 0);
 }
 
 const char *bench_path(const struct bench *b, const char *name)
