@@ -20,7 +20,8 @@ include(CheckPIESupported)
 check_pie_supported(LANGUAGES C)
 
 add_compile_definitions(_GNU_SOURCE _FILE_OFFSET_BITS=64)
-add_compile_options(-Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wformat=2
+add_compile_options(-Wall -Wextra -Wshadow -Wformat=2
+  "$<$<COMPILE_LANGUAGE:C>:-Wstrict-prototypes;-Wmissing-prototypes>"
   -Wpointer-arith -Wwrite-strings -Wundef -Wvla -Wno-missing-field-initializers
   $<$<CONFIG:RelWithDebInfo,Release>:-O2>)
 if(PCS_WERROR)

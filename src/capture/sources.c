@@ -2,11 +2,9 @@
 #include "capture/source.h"
 
 const struct source_backend *const source_backends[] = {
-    &source_v4l2,
-    &source_command,
-    &source_input,
-    &source_test,
-    NULL,
+    &source_libcamera, &source_v4l2, &source_command, &source_input, &source_test, NULL,
 };
 
-const char *const source_names[] = { "auto", "v4l2", "command", "input", "test", NULL };
+const char *const source_names[] = {
+    "auto", "libcamera", "v4l2", "command", "input", "test", NULL
+};
