@@ -9,6 +9,7 @@
 #include "encode.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -16,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "chain.h"
 #include "pcs/backoff.h"
 #include "pcs/clock.h"
 #include "pcs/frame.h"
@@ -31,8 +33,6 @@
 #define POOL_IDLE_BYTES ((size_t)32 * 1024 * 1024)
 
 struct encode {
-    struct encode_config config; /* fixed; bitrate and quality: the first ones */
-    enum format_id output;
     struct hub *raw, *packets;
     struct pool *pool;
     struct prepare *prepare;
@@ -51,12 +51,9 @@ struct encode {
     char name[48];
 
     /* The thread's own. */
-    const struct encoder_backend *backend;
-    struct encoder *encoder; /* NULL = closed */
-    struct format input;     /* what it is open for */
+    struct chain chain;
     int64_t bitrate_set;
     int quality_set;
-    uint64_t inside; /* pictures in the encoder */
     struct backoff backoff;
     int64_t retry_us; /* not before, after a failure */
     struct log_limit failure_log;
@@ -101,83 +98,62 @@ static void publish(struct encode *e, struct frame *packet)
     if (in_hand) {
         histogram_add(&e->latency, now - in_hand);
     }
-    e->inside--;
+    backoff_reset(&e->backoff);
     counter_add(encode_publish(e->packets, packet) ? &e->encoded : &e->failed, 1);
 }
 
-static void drain(struct encode *e)
+static void count_lost(struct encode *e)
 {
-    struct frame *packet = NULL;
-    while (e->backend->drain && e->backend->drain(e->encoder, &packet) == 0 && packet) {
-        publish(e, packet);
-    }
-}
-
-static void close_encoder(struct encode *e)
-{
-    if (e->encoder) {
-        e->backend->close(e->encoder);
-        e->encoder = NULL;
-    }
-    counter_add(&e->failed, e->inside); /* went in and will not come out */
-    e->inside = 0;
+    counter_add(&e->failed, e->chain.lost);
+    e->chain.lost = 0;
 }
 
 static void finish_encoder(struct encode *e)
 {
-    if (e->encoder) {
-        drain(e);
+    struct frame *packet = NULL;
+    while (chain_drain(&e->chain, &packet) == 0 && packet) {
+        publish(e, packet);
     }
-    close_encoder(e);
+    chain_close(&e->chain);
+    count_lost(e);
 }
 
 static void set_name(struct encode *e)
 {
     char name[sizeof e->name];
-    (void)snprintf(name, sizeof name, "%s", e->backend->describe(e->encoder));
+    (void)snprintf(name, sizeof name, "%s", e->chain.backend->describe(e->chain.encoder));
     pthread_mutex_lock(&e->name_lock);
     bool changed = strcmp(name, e->name) != 0;
     memcpy(e->name, name, sizeof name);
     pthread_mutex_unlock(&e->name_lock);
     if (changed) {
         char format[80];
-        log_info("encoding %s by %s", format_describe(&e->input, format, sizeof format), name);
+        log_info("encoding %s by %s", format_describe(&e->chain.input, format, sizeof format),
+                 name);
     }
 }
 
 static int open_encoder(struct encode *e, const struct format *input, struct err *err)
 {
-    struct encode_config config = e->config;
-    e->backend = encoder_find(input->id, e->output);
-    if (!e->backend) {
-        return err_set(err, -ENOTSUP, "no encoder makes %s from %s", format_info(e->output)->name,
-                       format_info(input->id)->name);
-    }
-    e->bitrate_set = config.bitrate = atomic_load(&e->bitrate);
+    e->bitrate_set = e->chain.config.bitrate = atomic_load(&e->bitrate);
     e->quality_set = atomic_load(&e->quality);
-    config.quality = e->quality_set;
-    int rc = e->backend->open(&e->encoder, &config, input, e->pool, err);
-    if (rc == 0) {
-        e->input = *input;
-        set_name(e);
-    }
-    return rc;
+    e->chain.config.quality = e->quality_set;
+    return chain_open(&e->chain, input, err);
 }
 
-/* Close it, and not again before a growing while. */
+/* No encoder works: not again before a growing while. */
 static void give_up(struct encode *e, const char *why)
 {
-    close_encoder(e);
     e->retry_us = clock_now_us() + backoff_next(&e->backoff, random_u32());
     log_limited(&e->failure_log, LOG_PERIOD_US, LOG_ERROR, "encoder: %s; trying again", why);
 }
 
 static bool ready(struct encode *e, const struct format *input)
 {
-    if (e->encoder && !format_same(&e->input, input)) {
+    if (e->chain.encoder && !format_same(&e->chain.input, input)) {
         finish_encoder(e);
     }
-    if (e->encoder) {
+    if (e->chain.encoder) {
         return true;
     }
     if (clock_now_us() < e->retry_us) {
@@ -195,14 +171,16 @@ static void apply_live(struct encode *e)
 {
     int64_t bitrate = atomic_load_explicit(&e->bitrate, memory_order_relaxed);
     int quality = atomic_load_explicit(&e->quality, memory_order_relaxed);
-    if (bitrate != e->bitrate_set && e->backend->set_bitrate) {
-        e->backend->set_bitrate(e->encoder, bitrate);
+    const struct encoder_backend *backend = e->chain.backend;
+    if (bitrate != e->bitrate_set && backend->set_bitrate) {
+        backend->set_bitrate(e->chain.encoder, bitrate);
     }
-    if (quality != e->quality_set && e->backend->set_quality) {
-        e->backend->set_quality(e->encoder, quality);
+    if (quality != e->quality_set && backend->set_quality) {
+        backend->set_quality(e->chain.encoder, quality);
     }
-    e->bitrate_set = bitrate;
+    e->bitrate_set = e->chain.config.bitrate = bitrate;
     e->quality_set = quality;
+    e->chain.config.quality = quality;
 }
 
 static void encode_one(struct encode *e, const struct frame *picture)
@@ -210,18 +188,16 @@ static void encode_one(struct encode *e, const struct frame *picture)
     struct frame *packet = NULL;
     apply_live(e);
     bool key = hub_take_key_request(e->packets);
-    int rc = e->backend->encode(e->encoder, picture, key, &packet);
-    if (rc == 0) {
-        e->inside++;
-        backoff_reset(&e->backoff);
-    } else {
+    int rc = chain_encode(&e->chain, picture, key, &packet);
+    count_lost(e);
+    if (rc) {
         counter_add(&e->failed, 1);
     }
     if (rc && key) {
         hub_request_key(e->packets); /* the wish is still open */
     }
     if (rc && rc != -EBADMSG) {
-        give_up(e, err_text(rc));
+        give_up(e, chain_reason(rc));
     } else if (packet) {
         publish(e, packet);
     }
@@ -234,7 +210,7 @@ static void handle_picture(struct encode *e, const struct frame *raw)
     if (hub_wanted(e->packets) && prepare_picture(e->prepare, raw, &picture) == 0 &&
         ready(e, &picture->format)) {
         encode_one(e, picture);
-        if (e->encoder) {
+        if (e->chain.encoder) {
             set_name(e);
         }
     } else {
@@ -243,14 +219,64 @@ static void handle_picture(struct encode *e, const struct frame *raw)
     frame_unref(picture);
 }
 
+/* Packets of an encoder that works beside us. */
+static void collect(struct encode *e)
+{
+    struct frame *packet = NULL;
+    struct format input = e->chain.input;
+    int rc;
+    while ((rc = chain_collect(&e->chain, &packet, clock_now_us())) == 0 && packet) {
+        publish(e, packet);
+    }
+    count_lost(e);
+    if (rc && !chain_has_other(&e->chain, &input)) {
+        give_up(e, chain_reason(rc));
+    }
+}
+
+/*
+ * The encoder has pictures inside: wait for its packets and, while it can take another picture, for one;
+ * what comes while it cannot replaces the one that waits in the queue. 0 with *out, -EAGAIN: look again.
+ */
+static int wait_beside(struct encode *e, const struct frame **out)
+{
+    bool take = chain_ready(&e->chain);
+    if (take && (*out = queue_take(e->queue))) {
+        return 0;
+    }
+    struct pollfd p[2] = { { .fd = chain_fd(&e->chain), .events = POLLIN | POLLOUT },
+                           { .fd = take && !queue_closed(e->queue) ? queue_fd(e->queue) : -1,
+                             .events = POLLIN } };
+    int64_t left = chain_deadline_us(&e->chain) - clock_now_us();
+    thread_idle();
+    (void)poll(p, 2, left > 0 ? (int)((left + 999) / 1000) : 0); /* interrupted: looks again */
+    thread_busy();
+    collect(e);
+    return -EAGAIN;
+}
+
+static int next_picture(struct encode *e, const struct frame **out)
+{
+    while (chain_busy(&e->chain)) {
+        if (queue_closed(e->queue)) {
+            break; /* what is inside is drained at the end */
+        }
+        if (wait_beside(e, out) == 0) {
+            return 0;
+        }
+    }
+    thread_idle();
+    int rc = queue_wait(e->queue, NULL, e->chain.encoder ? LINGER_US : -1, out);
+    thread_busy();
+    return rc;
+}
+
 static void run_encode(void *arg)
 {
     struct encode *e = arg;
     for (;;) {
         const struct frame *picture = NULL;
-        thread_idle();
-        int rc = queue_wait(e->queue, NULL, e->encoder ? LINGER_US : -1, &picture);
-        thread_busy();
+        int rc = next_picture(e, &picture);
         if (rc == 0) {
             handle_picture(e, picture);
             frame_unref(picture);
@@ -277,14 +303,13 @@ static struct encode *encode_new(const struct encode_config *config, enum format
     }
     pthread_mutex_init(&e->demand, NULL);
     pthread_mutex_init(&e->name_lock, NULL);
-    e->config = *config;
-    e->output = output;
     e->raw = raw;
     e->packets = packets;
     e->backoff = (struct backoff){ .first_us = CLOCK_S / 5, .max_us = 10 * CLOCK_S };
     atomic_init(&e->bitrate, config->bitrate);
     atomic_init(&e->quality, (int)config->quality);
     e->pool = pool_new(POOL_IDLE_BYTES);
+    chain_init(&e->chain, config, output, e->pool);
     e->prepare = e->pool ? prepare_new(e->pool, config->overlay) : NULL;
     e->queue = queue_new(&limits);
     if (!e->prepare || !e->queue) {
@@ -297,11 +322,7 @@ static struct encode *encode_new(const struct encode_config *config, enum format
 int encode_start(struct encode **out, const struct encode_config *config, enum format_id output,
                  struct hub *raw, struct hub *packets, struct err *err)
 {
-    const struct encoder_backend *backend = encoder_find(FORMAT_NONE, output);
-    if (!backend) {
-        return err_set(err, -ENOENT, "no encoder makes %s", format_info(output)->name);
-    }
-    int rc = backend->check ? backend->check(config, err) : 0;
+    int rc = chain_check(config, output, err);
     if (rc) {
         return rc;
     }
@@ -361,7 +382,7 @@ void encode_set_overlay(struct encode *e, const char *overlay)
 bool encode_accepts(const struct format *source, enum format_id output)
 {
     bool decodable = source->id != FORMAT_H264 && source->id != FORMAT_NONE;
-    return decodable && encoder_find(FORMAT_YU12, output);
+    return decodable && encoder_find(NULL, FORMAT_YU12, output, 0);
 }
 
 void encode_get_stats(struct encode *e, struct encode_stats *out)

@@ -17,7 +17,8 @@ const struct option_def encode_options[] = {
       .type = OPTION_STRING,
       .offset = offsetof(struct encode_config, encoder),
       .arg = "NAME",
-      .help = "a libavcodec encoder (auto: hardware when it works, else libx264)" },
+      .help = "v4l2m2m (the kernel's), or one of libavcodec (auto: hardware when it works, else "
+              "libx264)" },
     { .name = "bitrate",
       .type = OPTION_RATE,
       .offset = offsetof(struct encode_config, bitrate),

@@ -19,7 +19,7 @@ struct pool;
 /* The section "encode" of the options; offsets in encode_options[]. */
 struct encode_config {
     int codec;           /* index into encode_codecs: auto, h264, mjpeg */
-    const char *encoder; /* a libavcodec encoder, NULL = auto */
+    const char *encoder; /* "v4l2m2m" or a libavcodec encoder, NULL = auto */
     int64_t bitrate;     /* bits per second */
     int64_t quality;     /* JPEG, 1..100 */
     int64_t gop;         /* frames; 0 = two seconds */
@@ -45,6 +45,17 @@ struct encoder_backend {
     int (*encode)(struct encoder *encoder, const struct frame *in, bool key, struct frame **out);
     /* What is still inside, one packet a call; *out = NULL when empty. May be NULL. */
     int (*drain)(struct encoder *encoder, struct frame **out);
+    /*
+     * Hardware works beside us: encode() only hands a picture over, and packets come when they come. Such
+     * an encoder has these four, others none of them.
+     */
+    bool (*ready)(
+        const struct encoder *encoder);          /* can it take a picture? else encode() may wait */
+    bool (*busy)(const struct encoder *encoder); /* are pictures inside? */
+    int (*fd)(
+        const struct encoder *encoder); /* while busy, collect at POLLIN or POLLOUT; -1: none */
+    /* A finished packet, *out = NULL when there is none yet. Does not wait. Errors as of encode. */
+    int (*collect)(struct encoder *encoder, struct frame **out);
     void (*set_bitrate)(struct encoder *encoder, int64_t bitrate); /* may be NULL */
     void (*set_quality)(struct encoder *encoder, int quality);     /* may be NULL */
     const char *(*describe)(const struct encoder *encoder);        /* what really encodes */
@@ -53,6 +64,7 @@ struct encoder_backend {
 
 extern const struct encoder_backend encoder_jpeg;
 extern const struct encoder_backend encoder_h264;
+extern const struct encoder_backend encoder_m2m;
 
 /* The raw layouts that every encoder reads; prepare.h brings the others to one of them. */
 static inline bool encoder_reads(enum format_id raw)
@@ -60,5 +72,9 @@ static inline bool encoder_reads(enum format_id raw)
     return raw >= FORMAT_YUYV && raw <= FORMAT_RGB24;
 }
 
-/* The first backend that makes `output` from `input` (FORMAT_NONE: from anything), or NULL. */
-const struct encoder_backend *encoder_find(enum format_id input, enum format_id output);
+/*
+ * The backends that make `output` from `input` (FORMAT_NONE: from anything) and that --encoder `name`
+ * (NULL: auto) may mean, the preferred one first: number `index` of them, or NULL.
+ */
+const struct encoder_backend *encoder_find(const char *name, enum format_id input,
+                                           enum format_id output, int index);

@@ -13,24 +13,8 @@
 #include "pcs/frame.h"
 #include "pcs/log.h"
 #include "pcs/pool.h"
-
-#define INSIDE_MAX   32      /* pictures an encoder may hold; live ones hold none */
-#define WINDOW_US    1000000 /* over which the rate of pictures is measured */
-#define GAP_US       500000  /* a pause, not a rate */
-#define PROOF_FRAMES 12      /* hardware that has given no packet by then does not work */
-
-/* What a packet gets back from its picture, found by presentation time. */
-struct pending {
-    int64_t pts;
-    struct frame meta;
-};
-
-/* How fast pictures really come: a camera halves its rate in the dark, and some promise none. */
-struct pace {
-    int64_t begin_us, last_us;
-    int count;    /* intervals since begin_us */
-    double scale; /* real interval over the nominal one */
-};
+#include "pending.h"
+#include "tempo.h"
 
 struct encoder {
     struct encode_config config;
@@ -46,10 +30,9 @@ struct encoder {
     struct frame *buffer;    /* libavcodec's newest packet memory, borrowed: its packet holds it */
     _Atomic int64_t bitrate; /* wanted */
     int64_t bitrate_set;
-    struct pace pace;
+    struct tempo tempo;
     int64_t last_pts;
-    unsigned fed, made; /* of ctx */
-    struct pending pending[INSIDE_MAX];
+    struct pending pending; /* in ctx */
 };
 
 static bool accepts(enum format_id input)
@@ -97,8 +80,7 @@ static void close_codec(struct encoder *e)
     avcodec_free_context(&e->ctx);
     h264_input_finish(&e->input);
     e->buffer = NULL;
-    e->fed = 0;
-    e->made = 0;
+    e->pending.count = 0;
 }
 
 /* Some encoders keep their parameter sets there and out of the stream. */
@@ -126,7 +108,7 @@ static int open_codec(struct encoder *e, const struct format *in, struct err *er
                                                 .bitrate = e->bitrate_set,
                                                 .get_buffer = get_buffer,
                                                 .opaque = e };
-        e->pace = (struct pace){ .scale = 1 };
+        e->tempo = (struct tempo){ .scale = 1 };
         rc = h264_codec_open(&e->ctx, &setup, err);
         if (rc == 0) {
             note_extradata(e);
@@ -176,24 +158,6 @@ static int encoder_open(struct encoder **out, const struct encode_config *config
 
 /* ---- packets ---- */
 
-static void remember(struct encoder *e, int64_t pts, const struct frame *picture)
-{
-    struct pending *p = &e->pending[e->fed % INSIDE_MAX];
-    p->pts = pts;
-    frame_copy_meta(&p->meta, picture);
-}
-
-static const struct frame *recall(const struct encoder *e, int64_t pts)
-{
-    const struct pending *newest = &e->pending[(e->fed + INSIDE_MAX - 1) % INSIDE_MAX];
-    for (int i = 0; i < INSIDE_MAX; i++) {
-        if (e->pending[i].pts == pts) {
-            return &e->pending[i].meta;
-        }
-    }
-    return &newest->meta; /* an encoder that changes time stamps: better than none */
-}
-
 /* The packet's bytes as a frame: the pool frame they were born in, or one copy. */
 static struct frame *take_bytes(struct encoder *e, const struct h264_unit *unit)
 {
@@ -221,7 +185,7 @@ static int make_packet(struct encoder *e, struct frame **out)
     if (!f) {
         return -ENOMEM;
     }
-    frame_copy_meta(f, recall(e, e->packet->pts));
+    (void)pending_take(&e->pending, e->packet->pts, f); /* a packet of no picture: there is none */
     f->format = e->picture;
     f->format.id = FORMAT_H264;
     f->format.width = e->ctx->width;
@@ -241,7 +205,6 @@ static int receive(struct encoder *e, struct frame **out)
     if (rc < 0) {
         return -EIO;
     }
-    e->made++;
     rc = make_packet(e, out);
     av_packet_unref(e->packet);
     return rc;
@@ -256,7 +219,7 @@ static int prepare_frame(struct encoder *e, const struct frame *picture, bool ke
     if (rc) {
         return rc;
     }
-    remember(e, pts, picture);
+    pending_add(&e->pending, pts, picture);
     e->last_pts = pts;
     e->frame->pts = pts;
     e->frame->pict_type = key ? AV_PICTURE_TYPE_I : AV_PICTURE_TYPE_NONE;
@@ -280,33 +243,10 @@ static int feed(struct encoder *e, const struct frame *picture, bool key, struct
     if (rc < 0) {
         return -EIO;
     }
-    e->fed++;
     return *out ? 0 : receive(e, out);
 }
 
-/* Note a picture. True when the pace has become another one, by more than a tenth. */
-static bool note_pace(struct pace *p, int64_t now_us, double nominal_us)
-{
-    int64_t step = now_us - p->last_us;
-    p->last_us = now_us;
-    p->count++;
-    if (step <= 0 || step > GAP_US) {
-        p->begin_us = now_us;
-        p->count = 0;
-    }
-    if (now_us - p->begin_us < WINDOW_US) {
-        return false;
-    }
-    double scale = (double)(now_us - p->begin_us) / p->count / nominal_us;
-    scale = scale < 0.2 ? 0.2 : scale > 5 ? 5 : scale;
-    p->begin_us = now_us;
-    p->count = 0;
-    bool changed = scale > 1.1 * p->scale || scale < 0.9 * p->scale;
-    p->scale = changed ? scale : p->scale;
-    return changed;
-}
-
-/* A new bit rate or pace, or a camera whose JPEGs changed their size. */
+/* A new bit rate or tempo, or a camera whose JPEGs changed their size. */
 static int adapt(struct encoder *e, const struct frame *picture)
 {
     struct err err = { 0 };
@@ -322,28 +262,12 @@ static int adapt(struct encoder *e, const struct frame *picture)
         }
         return rc;
     }
-    bool paced = note_pace(&e->pace, picture->capture_us, h264_codec_nominal_us(e->ctx));
+    bool paced = tempo_note(&e->tempo, picture->capture_us, h264_codec_nominal_us(e->ctx));
     if (live && (paced || bitrate != e->bitrate_set)) {
-        h264_codec_set_rate(e->ctx, bitrate, e->pace.scale);
+        h264_codec_set_rate(e->ctx, bitrate, e->tempo.scale);
         e->bitrate_set = bitrate;
     }
     return 0;
-}
-
-/* Hardware that opens but does not work: go on with the next name. */
-static bool hardware_failed(const struct encoder *e, int rc)
-{
-    return e->name_count > 1 && h264_codec_is_hardware(e->names[0]) && !e->made &&
-           (rc < 0 || e->fed >= PROOF_FRAMES);
-}
-
-static int feed_software(struct encoder *e, const struct frame *picture, struct frame **out)
-{
-    struct err err = { 0 };
-    log_warn("%s gives no pictures; using %s", e->names[0], e->names[1]);
-    memmove(&e->names[0], &e->names[1], (size_t)--e->name_count * sizeof e->names[0]);
-    int rc = open_codec(e, &picture->format, &err);
-    return rc ? rc : feed(e, picture, true, out);
 }
 
 static int encoder_encode(struct encoder *e, const struct frame *in, bool key, struct frame **out)
@@ -356,9 +280,6 @@ static int encoder_encode(struct encoder *e, const struct frame *in, bool key, s
     }
     rc = adapt(e, picture);
     rc = rc ? rc : feed(e, picture, key, &packet);
-    if (hardware_failed(e, rc)) {
-        rc = feed_software(e, picture, &packet);
-    }
     frame_unref(picture);
     *out = packet;
     return rc;
@@ -367,7 +288,7 @@ static int encoder_encode(struct encoder *e, const struct frame *in, bool key, s
 static int encoder_drain(struct encoder *e, struct frame **out)
 {
     *out = NULL;
-    if (!e->ctx || e->fed == e->made) {
+    if (!e->ctx || e->pending.count == 0) {
         return 0;
     }
     (void)avcodec_send_frame(e->ctx, NULL); /* from the second call on it says EOF: nothing new */

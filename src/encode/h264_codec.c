@@ -2,13 +2,7 @@
 #include "h264_codec.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <unistd.h>
-
-#include <linux/videodev2.h>
 
 #include <libavcodec/avcodec.h>
 #include <libavutil/opt.h>
@@ -16,61 +10,11 @@
 #include "encoder.h"
 #include "workers.h"
 
-#define HARDWARE      "h264_v4l2m2m"
 #define DEFAULT_FPS   30
 #define MAX_THREADS   4
 #define THREAD_PIXELS (640 * 360) /* a slice below this costs more than its thread gains */
 
 /* ---- which ---- */
-
-static bool enumerates_h264(int fd, enum v4l2_buf_type type)
-{
-    struct v4l2_fmtdesc desc = { .type = type };
-    for (; ioctl(fd, VIDIOC_ENUM_FMT, &desc) == 0; desc.index++) {
-        if (desc.pixelformat == V4L2_PIX_FMT_H264) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* A memory-to-memory device whose output is H.264. libavcodec looks for one too, but opens every camera
- * of the machine on its way. */
-static bool is_encoder_device(const char *path)
-{
-    int fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
-    if (fd < 0) {
-        return false;
-    }
-    struct v4l2_capability cap = { 0 };
-    bool found = false;
-    if (ioctl(fd, VIDIOC_QUERYCAP, &cap) == 0) {
-        if (cap.device_caps & V4L2_CAP_VIDEO_M2M_MPLANE) {
-            found = enumerates_h264(fd, V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE);
-        } else if (cap.device_caps & V4L2_CAP_VIDEO_M2M) {
-            found = enumerates_h264(fd, V4L2_BUF_TYPE_VIDEO_CAPTURE);
-        }
-    }
-    (void)close(fd);
-    return found;
-}
-
-static bool has_encoder_device(void)
-{
-    for (int i = 0; i < 64; i++) {
-        char path[32];
-        (void)snprintf(path, sizeof path, "/dev/video%d", i);
-        if (is_encoder_device(path)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-bool h264_codec_is_hardware(const char *name)
-{
-    return strcmp(name, HARDWARE) == 0;
-}
 
 int h264_codec_candidates(const struct encode_config *config, const char *names[H264_CANDIDATES],
                           struct err *err)
@@ -87,9 +31,6 @@ int h264_codec_candidates(const struct encode_config *config, const char *names[
         names[count++] = config->encoder;
         return count;
     }
-    if (avcodec_find_encoder_by_name(HARDWARE) && has_encoder_device()) {
-        names[count++] = HARDWARE;
-    }
     for (size_t i = 0; i < sizeof software / sizeof software[0]; i++) {
         if (avcodec_find_encoder_by_name(software[i])) {
             names[count++] = software[i];
@@ -97,8 +38,7 @@ int h264_codec_candidates(const struct encode_config *config, const char *names[
     }
     if (!count) {
         (void)err_set(err, -ENOENT,
-                      "no H.264 encoder: this machine has no hardware for it, and "
-                      "libavcodec was built without libx264 and libopenh264");
+                      "no H.264 encoder: libavcodec was built without libx264 and libopenh264");
     }
     return count;
 }

@@ -16,15 +16,15 @@ struct AVPacket;
 struct encode_config;
 struct format;
 
-#define H264_CANDIDATES 3
+#define H264_CANDIDATES 2
 
 /*
- * Names to try in turn: the configured one alone, else hardware (when such a device is here), libx264,
- * libopenh264, as far as this libavcodec has them. Returns how many; 0 with err when there is none.
+ * Names to try in turn: the configured one alone, else libx264, libopenh264, as far as this libavcodec
+ * has them. Returns how many; 0 with err when there is none. Its h264_v4l2m2m is only used when it is
+ * named: it drives the device that encoder_m2m.c drives, copies each picture, and waits without limit.
  */
 int h264_codec_candidates(const struct encode_config *config, const char *names[H264_CANDIDATES],
                           struct err *err);
-bool h264_codec_is_hardware(const char *name);
 
 /* Can it take NV12, or only YU12? */
 bool h264_codec_takes_nv12(const char *name);

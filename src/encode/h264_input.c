@@ -69,7 +69,7 @@ static int to_yu12(const struct frame *in, struct frame *out)
     const uint8_t *p = in->plane[0];
     uint8_t *y = plane(out, 0), *u = plane(out, 1), *v = plane(out, 2);
     int from = in->stride[0], luma = out->stride[0], chroma = out->stride[1];
-    int width = in->format.width, height = in->format.height;
+    int width = out->format.width, height = out->format.height;
     switch (in->format.id) {
     case FORMAT_YUYV:
         return YUY2ToI420(p, from, y, luma, u, chroma, v, chroma, width, height);
@@ -119,6 +119,64 @@ int h264_input_convert(struct h264_input *input, const struct frame *in, const s
     *out = picture;
     return 0;
 }
+
+/* ---- into a given buffer ---- */
+
+static int to_nv12(const struct frame *in, struct frame *out)
+{
+    const uint8_t *p = in->plane[0];
+    uint8_t *y = plane(out, 0), *uv = plane(out, 1);
+    int from = in->stride[0], luma = out->stride[0], chroma = out->stride[1];
+    int width = out->format.width, height = out->format.height;
+    switch (in->format.id) {
+    case FORMAT_YUYV:
+        return YUY2ToNV12(p, from, y, luma, uv, chroma, width, height);
+    case FORMAT_UYVY:
+        return UYVYToNV12(p, from, y, luma, uv, chroma, width, height);
+    case FORMAT_YU12:
+        return I420ToNV12(p, from, in->plane[1], in->stride[1], in->plane[2], in->stride[2], y,
+                          luma, uv, chroma, width, height);
+    default:
+        return -1;
+    }
+}
+
+/* Planes that are right as they are; grey has one, and the others are neutral. */
+static int copy_planes(const struct frame *in, struct frame *out)
+{
+    const struct format_info *info = format_info(out->format.id);
+    for (int i = 0; i < info->planes; i++) {
+        int shift_x = info->plane_shift_x[i], shift_y = info->plane_shift_y[i];
+        int bytes = ((out->format.width + shift_x) >> shift_x) * info->bytes_per_sample[i];
+        int lines = (out->format.height + shift_y) >> shift_y;
+        if (i > 0 && in->format.id == FORMAT_GREY) {
+            SetPlane(plane(out, i), out->stride[i], bytes, lines, 128);
+        } else {
+            CopyPlane(in->plane[i], in->stride[i], plane(out, i), out->stride[i], bytes, lines);
+        }
+    }
+    return 0;
+}
+
+int h264_input_write(struct h264_input *input, const struct frame *picture, struct frame *to)
+{
+    const struct frame *planar = NULL;
+    if (picture->format.id == to->format.id || picture->format.id == FORMAT_GREY) {
+        return copy_planes(picture, to);
+    }
+    int failed = to->format.id == FORMAT_NV12 ? to_nv12(picture, to) : to_yu12(picture, to);
+    if (!failed) {
+        return 0;
+    }
+    int rc = h264_input_convert(input, picture, &planar);
+    if (rc == 0) {
+        rc = to->format.id == FORMAT_NV12 && !to_nv12(planar, to) ? 0 : -EINVAL;
+    }
+    frame_unref(planar);
+    return rc;
+}
+
+/* ---- lending ---- */
 
 static void release_loan(void *opaque, uint8_t *data)
 {

@@ -30,5 +30,11 @@ struct format h264_input_format(const struct h264_input *input, const struct for
 /* The picture as YU12, NV12 or GREY, with a reference. 0; -EBADMSG: an unusable JPEG; -ENOMEM; -EINVAL. */
 int h264_input_convert(struct h264_input *input, const struct frame *in, const struct frame **out);
 
+/*
+ * Write a raw picture into the memory of another, YU12 or NV12 of the same size (less an odd last line or
+ * column): one pass over its bytes, two for layouts that libyuv does not bring to NV12. 0, -EINVAL or -ENOMEM.
+ */
+int h264_input_write(struct h264_input *input, const struct frame *picture, struct frame *to);
+
 /* Lend `picture` to `to`, which holds references until av_frame_unref. 0 or -ENOMEM. */
 int h264_input_lend(struct h264_input *input, const struct frame *picture, struct AVFrame *to);

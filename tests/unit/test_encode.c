@@ -172,11 +172,13 @@ static const struct encoder_backend encoder_fake = {
 };
 
 /* In place of encoders.c's. */
-const struct encoder_backend *encoder_find(enum format_id input, enum format_id output)
+const struct encoder_backend *encoder_find(const char *name, enum format_id input,
+                                           enum format_id output, int index)
 {
     const struct encoder_backend *b = output == FORMAT_JPEG ? &encoder_jpeg : &encoder_fake;
     bool fits = b->output == output && (input == FORMAT_NONE || b->accepts(input));
-    return fits ? b : NULL;
+    (void)name;
+    return fits && index == 0 ? b : NULL;
 }
 
 /* ---- the rig ---- */
