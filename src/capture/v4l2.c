@@ -94,6 +94,16 @@ static void watch_changes(int fd)
     (void)v4l2_ioctl(fd, VIDIOC_SUBSCRIBE_EVENT, &arg); /* few cameras can tell */
 }
 
+static bool source_changed(struct source *s)
+{
+    struct v4l2_event event;
+    bool changed = false;
+    while (v4l2_ioctl(s->fd, VIDIOC_DQEVENT, &event) == 0) {
+        changed |= event.type == V4L2_EVENT_SOURCE_CHANGE;
+    }
+    return changed;
+}
+
 static int64_t longest_silence(const struct format *f)
 {
     int64_t three_us = f->fps_num > 0 ? 3 * CLOCK_S * f->fps_den / f->fps_num : 0;
@@ -137,6 +147,22 @@ static int set_controls(struct source *s, const struct source_wish *wish, struct
     return control_apply(&wish->controls, s, v4l2_set_control, err);
 }
 
+/* Setting a signal's size may itself bring an event (vivid: its colours change with it), and so may the
+ * source in the meantime: what has been set then is looked at again. */
+static int take_mode(struct source *s, enum v4l2_buf_type type, const struct source_wish *wish,
+                     struct err *err)
+{
+    int code;
+    watch_changes(s->fd); /* first, so that none is missed */
+    for (int i = 0; i < 3; i++) {
+        code = v4l2_set_mode(s->fd, type, s->name, wish, &s->mode, err);
+        if (code < 0 || !source_changed(s)) {
+            break;
+        }
+    }
+    return code;
+}
+
 static int start(struct source *s, const struct source_wish *wish, struct err *err)
 {
     struct v4l2_capability cap;
@@ -145,8 +171,7 @@ static int start(struct source *s, const struct source_wish *wish, struct err *e
         code = set_controls(s, wish, err);
     }
     if (code == 0) {
-        watch_changes(s->fd); /* first, so that none is missed */
-        code = v4l2_set_mode(s->fd, v4l2_capture_type(&cap), s->name, wish, &s->mode, err);
+        code = take_mode(s, v4l2_capture_type(&cap), wish, err);
     }
     if (code == 0) {
         code = v4l2_buffers_open(&s->buffers, s->fd, &s->mode, BUFFERS, s->name, err);
@@ -188,16 +213,6 @@ static int v4l2_open(struct source **out, const struct source_wish *wish, const 
     format->transform = s->transform;
     *out = s;
     return 0;
-}
-
-static bool source_changed(struct source *s)
-{
-    struct v4l2_event event;
-    bool changed = false;
-    while (v4l2_ioctl(s->fd, VIDIOC_DQEVENT, &event) == 0) {
-        changed |= event.type == V4L2_EVENT_SOURCE_CHANGE;
-    }
-    return changed;
 }
 
 /* 0 when a buffer may be ready. */

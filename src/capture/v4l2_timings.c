@@ -56,7 +56,7 @@ static int fail(struct err *err, int code, const char *name, const struct v4l2_i
                        : code == -ENOLCK ? "the HDMI signal is unstable"
                                          : "the HDMI signal is out of the range of this device";
     if (code != -ENOLINK && code != -ENOLCK && code != -ERANGE) {
-        return v4l2_fail(err, code, name, "ask for the signal at its input");
+        return v4l2_fail(err, code, name, "take the signal at its input");
     }
     return err_set(err, code, "%s: %s (input \"%.31s\")", name, what, (const char *)input->name);
 }
@@ -83,8 +83,8 @@ int v4l2_signal_take(int fd, const char *name, struct v4l2_signal *out, struct e
         return fail(err, -ERANGE, name, &input);
     }
     code = asked ? v4l2_ioctl(fd, VIDIOC_S_DV_TIMINGS, &timings) : 0;
-    if (code < 0) {
-        return v4l2_fail(err, code, name, "take the size of the signal at its input");
+    if (code < 0) { /* many can measure more than they can take */
+        return fail(err, code == -EINVAL ? -ERANGE : code, name, &input);
     }
     out->present = true;
     out->width = (int)bt->width;
