@@ -19,6 +19,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define REAL(name, type) ((type)dlsym(RTLD_NEXT, name))
 
