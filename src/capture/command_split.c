@@ -247,7 +247,8 @@ static void seek(struct command_split *s)
             return;
         }
     }
-    skip_to(s, i);
+    skip_to(s,
+            i > s->start && data[i - 1] == 0 ? i - 1 : i); /* a start code may have another zero */
 }
 
 /* An SPS that makes sense, perhaps behind a delimiter, both in front of another NAL unit. */
@@ -272,7 +273,8 @@ static enum walk_result probe(const uint8_t *data, size_t size)
 
 static void enter_h264(struct command_split *s)
 {
-    switch (probe(at_start(s), s->used - s->start)) {
+    size_t size = s->used - s->start;
+    switch (probe(at_start(s), size < MAX_SPS ? size : MAX_SPS)) {
     case WALK_WHOLE:
         s->inside = INSIDE_H264;
         break;
@@ -300,8 +302,7 @@ static int take_jpeg(struct command_split *s, struct frame **out, unsigned *lost
     s->inside = INSIDE_NOTHING;
     if (result == WALK_BROKEN) {
         *lost += s->walk.has_scan;
-        size_t left = s->used - s->start;
-        skip_to(s, s->start + (s->walk.pos < left ? s->walk.pos : left));
+        skip_to(s, s->start + s->walk.pos);
         return 1;
     }
     s->format = (struct format){ .id = FORMAT_JPEG,

@@ -2,8 +2,9 @@
 /*
  * What a camera program prints, apart into frames: JPEG or H.264 (Annex B), told by what it looks like,
  * however the bytes were cut into reads. They are read straight into a pool frame; a picture that fills
- * its frame well becomes that frame, and only what came behind it moves to the next. So a byte is copied
- * once at the most, and those of a program that prints picture by picture are not at all.
+ * its frame well becomes that frame, and only what came behind it moves to the next. So once the size of
+ * its pictures is known a byte is copied once at the most, and those of a program that prints JPEG by
+ * JPEG are not at all.
  *
  * A JPEG is whole at its EOI and given out then: its segments are walked by their lengths, so that a
  * thumbnail within is no picture, and the coded data to the first marker that is none of its own. The

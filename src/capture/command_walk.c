@@ -60,11 +60,11 @@ static enum walk_result walk_segment(struct jpeg_walk *w, const uint8_t *p, size
         return WALK_MORE;
     }
     bool scans = marker == M_SOS;
-    w->pos += length;
     if (length < 4 || (sizes && (length < 10 || w->width != 0 || !read_size(w, p))) ||
         (scans && w->width == 0)) {
         return WALK_BROKEN;
     }
+    w->pos += length;
     w->coded = scans;
     w->has_scan |= scans;
     return WALK_MORE;

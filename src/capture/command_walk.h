@@ -14,7 +14,7 @@ enum walk_result {
     WALK_MORE,   /* all there is was seen, the end was not */
     WALK_WHOLE,  /* EOI is in front of `pos` */
     WALK_CUT,    /* at `pos` another picture begins: this one has no EOI */
-    WALK_BROKEN, /* no JPEG, or a damaged one; look for the next from `pos` on */
+    WALK_BROKEN, /* no JPEG, or a damaged one; look for the next from `pos` on, which is there */
 };
 
 struct jpeg_walk {
