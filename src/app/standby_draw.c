@@ -12,23 +12,26 @@
 #define INK       200
 #define DIM       140
 
-/* `text` in lines of at most `columns`, broken between words. */
-static void wrap(char *text, size_t columns)
+/* `text` in lines of at most `columns`, broken between words, and within those that are longer. */
+static void wrap(const char *text, size_t columns, char *out, size_t size)
 {
-    char *line = text, *space = NULL;
-    for (char *p = text; *p; p++) {
-        if (*p == '\n') {
-            line = p + 1;
-            space = NULL;
-        } else if (*p == ' ') {
-            space = p;
-        }
-        if ((size_t)(p - line) >= columns && space) {
-            *space = '\n';
+    size_t used = 0, line = 0, space = 0; /* where the line begins, and its last space is */
+    for (; *text && used + 2 < size; text++) {
+        if (used - line == columns && space > line && *text != ' ') {
+            out[space] = '\n';
             line = space + 1;
-            space = NULL;
+        } else if (used - line == columns) {
+            out[used++] = '\n';
+            line = used;
+        }
+        if (*text == ' ') {
+            space = used;
+        }
+        if (*text != ' ' || used > line) {
+            out[used++] = *text;
         }
     }
+    out[used] = 0;
 }
 
 /* "for 12 s", "for 5 min", "for 3 h 5 min" */
@@ -88,8 +91,7 @@ void standby_draw(uint8_t *to, const struct format *format, const char *why, int
     char title[] = "NO LIVE VIDEO", reason[TEXT_SIZE], since[TEXT_SIZE];
     memset(to, 24, luma);
     memset(to + luma, 128, chroma);
-    (void)snprintf(reason, sizeof reason, "%s", why);
-    wrap(reason, columns > 4 ? columns - 2 : columns + 1);
+    wrap(why, columns > 6 ? columns - 2 : 4, reason, sizeof reason);
     describe_since(away_us, wall_us, since, sizeof since);
     const struct draw_text_plane plane = { to, width, width, height };
     int line = scale * DRAW_TEXT_CELL_HEIGHT;

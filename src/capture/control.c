@@ -122,12 +122,12 @@ static int parse_in_range(const struct control *control, const char *text, doubl
     }
     bool limited = control->min != 0 || control->max != 0;
     if (limited && (value < control->min || value > control->max)) {
-        return err_set(err, -EINVAL, "control %s: %s is not within %.15g to %.15g", control->name,
+        return err_set(err, -EINVAL, "control %s: %s is not within %.16g to %.16g", control->name,
                        text, control->min, control->max);
     }
     double steps = control->step > 0 ? (value - control->min) / control->step : 0;
     if (fabs(steps - round(steps)) > 1e-6) {
-        return err_set(err, -EINVAL, "control %s: %s is not on a step of %.15g from %.15g",
+        return err_set(err, -EINVAL, "control %s: %s is not on a step of %.16g from %.16g",
                        control->name, text, control->step, control->min);
     }
     *out = value;
@@ -165,9 +165,9 @@ static void print_range(FILE *out, const struct control *c)
 {
     bool number = c->kind == CONTROL_INT || c->kind == CONTROL_FLOAT;
     if (number && (c->min != 0 || c->max != 0)) {
-        (void)fprintf(out, " %.15g to %.15g", c->min, c->max);
+        (void)fprintf(out, " %.16g to %.16g", c->min, c->max);
         if (c->step > 0 && c->step != 1) {
-            (void)fprintf(out, " step %.15g", c->step);
+            (void)fprintf(out, " step %.16g", c->step);
         }
     }
     for (size_t i = 0; i < c->choice_count; i++) {
