@@ -92,6 +92,12 @@ enum format_id format_by_fourcc(uint32_t fourcc); /* any of its names; FORMAT_NO
 enum format_id format_by_name(const char *name);  /* four characters, any case */
 bool format_same(const struct format *a, const struct format *b); /* all but the rate */
 
+/* What H.264, MP4 and libavutil call its colours: code points of ITU-T H.273; 2 = unspecified. */
+struct format_color_codes {
+    int primaries, transfer, matrix;
+};
+struct format_color_codes format_color_codes(const struct format *f);
+
 /*
  * Offsets, strides and total bytes of a raw picture in one buffer, as V4L2 single-plane buffers lay
  * it out: `stride0` is the stride of the first plane in bytes (0: tight), the others follow from it.

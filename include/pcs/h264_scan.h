@@ -40,10 +40,10 @@ struct h264_sps {
     int profile_idc, constraint_flags, level_idc;
     int chroma_format; /* 0 = grey, 1 = 4:2:0, 2 = 4:2:2, 3 = 4:4:4 */
     int luma_bits, chroma_bits;
-    int width, height;    /* cropped; 1..FORMAT_MAX_SIZE */
-    bool full_range;      /* VUI video_full_range_flag */
-    int matrix;           /* VUI matrix_coefficients, 2 = unspecified */
-    int fps_num, fps_den; /* VUI timing (per frame), 0/1 when absent */
+    int width, height;               /* cropped; 1..FORMAT_MAX_SIZE */
+    bool full_range;                 /* VUI video_full_range_flag */
+    int primaries, transfer, matrix; /* VUI, code points of ITU-T H.273; 2 = unspecified */
+    int fps_num, fps_den;            /* VUI timing (per frame), 0/1 when absent */
 };
 /* 0 or -EBADMSG. `sps` is the NAL unit from its header byte on, emulation prevention included. */
 int h264_parse_sps(const uint8_t *sps, size_t size, struct h264_sps *out);

@@ -241,6 +241,7 @@ static int encoder_encode(struct encoder *e, const struct frame *in, bool key, s
     frame_copy_meta(jpeg, in);
     jpeg->format.id = FORMAT_JPEG;
     jpeg->format.range = COLOR_RANGE_FULL;
+    jpeg->format.matrix = COLOR_MATRIX_601;
     jpeg->flags = (jpeg->flags & FRAME_STANDBY) | FRAME_KEY;
     *out = jpeg;
     return 0;

@@ -83,11 +83,11 @@ static int slice_threads(const struct encode_config *config, const struct format
 
 static void set_colour(AVCodecContext *ctx, const struct format *f)
 {
-    bool hd = f->matrix == COLOR_MATRIX_709;
+    struct format_color_codes codes = format_color_codes(f); /* libavutil uses them, too */
     ctx->color_range = f->range == COLOR_RANGE_FULL ? AVCOL_RANGE_JPEG : AVCOL_RANGE_MPEG;
-    ctx->colorspace = hd ? AVCOL_SPC_BT709 : AVCOL_SPC_SMPTE170M;
-    ctx->color_primaries = hd ? AVCOL_PRI_BT709 : AVCOL_PRI_UNSPECIFIED;
-    ctx->color_trc = hd ? AVCOL_TRC_BT709 : AVCOL_TRC_UNSPECIFIED;
+    ctx->color_primaries = (enum AVColorPrimaries)codes.primaries;
+    ctx->color_trc = (enum AVColorTransferCharacteristic)codes.transfer;
+    ctx->colorspace = (enum AVColorSpace)codes.matrix;
 }
 
 /* `scale`: nominal rate of pictures over the real one. The buffer is half a second of the link, so that

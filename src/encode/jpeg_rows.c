@@ -32,11 +32,15 @@ int jpeg_rows_init(struct jpeg_rows *r, const struct format *format)
     r->planes = format->id == FORMAT_GREY ? 1 : 3;
     r->padded = round_up(format->width, 16);
     r->expand = format->range == COLOR_RANGE_LIMITED && format->id != FORMAT_RGB24;
+    r->recolor = format->matrix != COLOR_MATRIX_601 && r->planes == 3 && format->id != FORMAT_RGB24;
+    r->step = matrix_to_601(format->matrix);
     void *scratch = NULL;
-    if (posix_memalign(&scratch, 64, (size_t)r->padded * JPEG_ROWS * 3 / 2)) {
+    size_t planes = (size_t)r->padded * JPEG_ROWS * 3 / 2;
+    if (posix_memalign(&scratch, 64, planes + (size_t)r->padded * sizeof *r->luma)) {
         return -ENOMEM;
     }
     r->scratch = scratch;
+    r->luma = (int16_t *)(r->scratch + planes);
     return 0;
 }
 
@@ -106,7 +110,7 @@ static uint8_t *finish_line(const struct jpeg_rows *r, int plane, int line, cons
 {
     int width = plane ? (r->format.width + 1) / 2 : r->format.width;
     int padded = plane_stride(r, plane);
-    if (!r->expand && width == padded) {
+    if (!r->expand && !r->recolor && width == padded) {
         return (uint8_t *)from; /* the library takes it without const and only reads it */
     }
     uint8_t *to = plane_scratch(r, plane) + (ptrdiff_t)line * padded;
@@ -122,6 +126,18 @@ static uint8_t *finish_line(const struct jpeg_rows *r, int plane, int line, cons
     return to;
 }
 
+/* Whole lines in our own memory, padding included. */
+static void recolor(struct jpeg_rows *r, int lines)
+{
+    for (int k = 0; 2 * k < lines; k++) {
+        matrix_chroma(&r->step, r->row[1][k], r->row[2][k], r->luma, (size_t)r->padded / 2);
+        matrix_luma(r->row[0][2 * k], r->luma, (size_t)r->padded);
+        if (2 * k + 1 < lines) {
+            matrix_luma(r->row[0][2 * k + 1], r->luma, (size_t)r->padded);
+        }
+    }
+}
+
 void jpeg_rows_fill(struct jpeg_rows *r, const struct frame *in, int y)
 {
     int below = r->format.height - y;
@@ -135,5 +151,8 @@ void jpeg_rows_fill(struct jpeg_rows *r, const struct frame *in, int y)
                                ? finish_line(r, i, k, strip[i].p + (ptrdiff_t)k * strip[i].stride)
                                : r->row[i][have - 1];
         }
+    }
+    if (r->recolor) {
+        recolor(r, lines);
     }
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Rows for the JPEG encoder: any raw picture as full-range 4:2:0 (or grey), sixteen lines at a time, so
+ * Rows for the JPEG encoder: any raw picture as full-range BT.601 4:2:0 (or grey), sixteen lines at a time, so
  * that what is converted is still in the cache when it is encoded. Planes that are right as they are
  * are not copied.
  * Life: init/finish; rows point into the frame and the scratch until the next fill.
@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "matrix.h"
 #include "pcs/format.h"
 
 struct frame;
@@ -19,9 +20,12 @@ struct frame;
 
 struct jpeg_rows {
     struct format format;
-    int planes;       /* 3, or 1 for grey */
-    int padded;       /* luma width in whole MCUs */
-    bool expand;      /* limited range in */
+    int planes;   /* 3, or 1 for grey */
+    int padded;   /* luma width in whole MCUs */
+    bool expand;  /* limited range in */
+    bool recolor; /* another matrix than BT.601's in */
+    struct matrix_step step;
+    int16_t *luma;    /* of one line */
     uint8_t *scratch; /* one MCU row of three planes */
     uint8_t *row[3][JPEG_ROWS];
 };

@@ -17,29 +17,46 @@
 #include "pcs/frame.h"
 #include "pcs/h264_scan.h"
 
-static void set_size(AVCodecParameters *par, const struct frame *first, const struct params *params)
+static bool find_sps(const struct params *params, struct h264_sps *sps)
 {
     struct h264_nal nal;
-    struct h264_sps sps;
     size_t pos = 0;
-    par->width = first->format.width;
-    par->height = first->format.height;
     while (h264_next_nal(params->data, params->size, &pos, &nal)) {
-        if (nal.type == H264_NAL_SPS && h264_parse_sps(nal.data, nal.size, &sps) == 0) {
-            par->width = sps.width;
-            par->height = sps.height;
-            return;
+        if (nal.type == H264_NAL_SPS && h264_parse_sps(nal.data, nal.size, sps) == 0) {
+            return true;
         }
     }
+    return false;
 }
 
-static void set_color(AVCodecParameters *par, const struct format *f)
+/* libavformat writes down all of it or nothing, so what is open is guessed as players do: 170M. */
+static void set_color(AVCodecParameters *par, bool full, int primaries, int transfer, int matrix)
 {
-    bool bt709 = f->matrix == COLOR_MATRIX_709;
-    par->color_range = f->range == COLOR_RANGE_FULL ? AVCOL_RANGE_JPEG : AVCOL_RANGE_MPEG;
-    par->color_space = bt709 ? AVCOL_SPC_BT709 : AVCOL_SPC_SMPTE170M;
-    par->color_primaries = bt709 ? AVCOL_PRI_BT709 : AVCOL_PRI_SMPTE170M;
-    par->color_trc = bt709 ? AVCOL_TRC_BT709 : AVCOL_TRC_SMPTE170M;
+    bool open = primaries == AVCOL_PRI_UNSPECIFIED, curve = transfer != AVCOL_TRC_UNSPECIFIED;
+    par->color_range = full ? AVCOL_RANGE_JPEG : AVCOL_RANGE_MPEG;
+    par->color_primaries = open ? AVCOL_PRI_SMPTE170M : (enum AVColorPrimaries)primaries;
+    par->color_trc = curve ? (enum AVColorTransferCharacteristic)transfer : AVCOL_TRC_SMPTE170M;
+    par->color_space = (enum AVColorSpace)matrix;
+}
+
+/* Size and colours: the stream itself knows best, what it leaves open is the sender's word. */
+static void set_picture(AVCodecParameters *par, const struct frame *first,
+                        const struct params *params)
+{
+    struct format_color_codes codes = format_color_codes(&first->format);
+    struct h264_sps sps;
+    par->width = first->format.width;
+    par->height = first->format.height;
+    set_color(par, first->format.range == COLOR_RANGE_FULL, codes.primaries, codes.transfer,
+              codes.matrix);
+    if (!find_sps(params, &sps)) {
+        return;
+    }
+    par->width = sps.width;
+    par->height = sps.height;
+    if (sps.matrix != AVCOL_SPC_UNSPECIFIED) {
+        set_color(par, sps.full_range, sps.primaries, sps.transfer, sps.matrix);
+    }
 }
 
 /* Annex B extradata: libavformat makes the avcC, of all the sets. */
@@ -66,8 +83,7 @@ static int add_track(AVFormatContext *ctx, const struct frame *first, const stru
     st->time_base = (AVRational){ 1, MOOF_TIMESCALE };
     st->codecpar->codec_type = AVMEDIA_TYPE_VIDEO;
     st->codecpar->codec_id = first->format.id == FORMAT_H264 ? AV_CODEC_ID_H264 : AV_CODEC_ID_MJPEG;
-    set_size(st->codecpar, first, params);
-    set_color(st->codecpar, &first->format);
+    set_picture(st->codecpar, first, params);
     return set_params(st->codecpar, params);
 }
 

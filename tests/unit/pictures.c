@@ -14,13 +14,13 @@ struct colour {
 
 /* The waves of one picture, one value a column, line and diagonal. */
 struct scene {
-    int t;
+    int t, bar; /* t < 0: bars of this width instead */
     double *r, *g, *b;
 };
 
 static struct scene scene_new(int width, int height, int t)
 {
-    struct scene s = { .t = t };
+    struct scene s = { .t = t, .bar = (width + 7) / 8 };
     s.r = malloc((size_t)(2 * width + 2 * height) * sizeof(double));
     assert(s.r);
     s.g = s.r + width;
@@ -40,6 +40,10 @@ static struct scene scene_new(int width, int height, int t)
 /* Slow waves in each channel, and a bright box that moves. */
 static struct colour scene_at(const struct scene *s, int x, int y)
 {
+    if (s->t < 0) {
+        int bar = 7 - x / s->bar;
+        return (struct colour){ bar & 2 ? 230 : 20, bar & 4 ? 230 : 20, bar & 1 ? 230 : 20 };
+    }
     int left = 20 + 3 * s->t;
     if (x >= left && x < left + 48 && y >= 24 && y < 72) {
         return (struct colour){ 235, 235, 220 };
@@ -52,11 +56,11 @@ static uint8_t to_byte(double v)
     return (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v + 0.5);
 }
 
-/* ITU-R BT.601-7, 2.5 and BT.709-6, 3: luma and colour difference, then the range. */
+/* ITU-R BT.601-7, 2.5, BT.709-6, 3 and BT.2020-2, table 4: luma and colour difference, then the range. */
 static void to_yuv(const struct format *f, struct colour c, double yuv[3])
 {
-    bool hd = f->matrix == COLOR_MATRIX_709;
-    double kr = hd ? 0.2126 : 0.299, kb = hd ? 0.0722 : 0.114;
+    bool hd = f->matrix == COLOR_MATRIX_709, uhd = f->matrix == COLOR_MATRIX_2020;
+    double kr = uhd ? 0.2627 : hd ? 0.2126 : 0.299, kb = uhd ? 0.0593 : hd ? 0.0722 : 0.114;
     double y = kr * c.r + (1 - kr - kb) * c.g + kb * c.b;
     yuv[0] = y;
     yuv[1] = (c.b - y) / (2 * (1 - kb)) + 128;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Pictures for the encoders' tests: one scene, drawn as RGB and from there brought to every pixel
- * format by the definitions of BT.601 and BT.709, so that what comes out of a decoder can be
+ * format by the definitions of BT.601, BT.709 and BT.2020, so that what comes out of a decoder can be
  * compared with what was meant.
  */
 #pragma once
@@ -13,7 +13,7 @@
 
 struct frame;
 
-/* Picture number `t` of the scene, on the heap, with one reference. Lines are `pad` bytes longer than
+/* Picture number `t` of the scene (-1: eight colour bars), on the heap, with one reference. Lines are `pad` bytes longer than
  * they need be. Asserts on lack of memory. */
 struct frame *picture_new(const struct format *format, int t, int pad);
 

@@ -296,6 +296,8 @@ void readback_open(struct readback *r, const char *path)
     r->height = ctx->streams[0]->codecpar->height;
     r->color_range = (int)ctx->streams[0]->codecpar->color_range;
     r->color_space = (int)ctx->streams[0]->codecpar->color_space;
+    r->color_primaries = (int)ctx->streams[0]->codecpar->color_primaries;
+    r->color_transfer = (int)ctx->streams[0]->codecpar->color_trc;
     read_samples(r, ctx);
     r->duration = ctx->streams[0]->duration;
     avformat_close_input(&ctx);

@@ -44,8 +44,8 @@ struct readback {
     int count; /* whole ones */
     struct sample *sample;
     int width, height;
-    int64_t duration;             /* ticks */
-    int color_range, color_space; /* libavutil's */
+    int64_t duration;                                              /* ticks */
+    int color_range, color_space, color_primaries, color_transfer; /* libavutil's */
     bool fragmented, has_mark;
     bool index_first; /* moov before mdat */
     bool clean;       /* nothing was cut, the demuxer met no error */

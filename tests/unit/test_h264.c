@@ -137,9 +137,11 @@ static struct frame *make_input(const struct format *f, int t)
 static void check_colour(const AVFrame *got, const struct format *want)
 {
     bool full = want->range == COLOR_RANGE_FULL;
+    struct format_color_codes codes = format_color_codes(want);
     assert_int_equal(got->color_range, full ? AVCOL_RANGE_JPEG : AVCOL_RANGE_MPEG);
-    assert_int_equal(got->colorspace,
-                     want->matrix == COLOR_MATRIX_709 ? AVCOL_SPC_BT709 : AVCOL_SPC_SMPTE170M);
+    assert_int_equal(got->colorspace, codes.matrix);
+    assert_int_equal(got->color_primaries, codes.primaries);
+    assert_int_equal(got->color_trc, codes.transfer);
 }
 
 static void check_input(const struct format *f, int frames)
@@ -205,6 +207,60 @@ static void takes_odd_sizes_and_709(void **state)
                          .fps_den = 1,
                          .matrix = COLOR_MATRIX_709 };
     check_input(&f, 5); /* in slices */
+}
+
+/* What a decoder reads from the stream is what the camera said, and its samples are the camera's. */
+static void colours_are_told(void **state)
+{
+    (void)state;
+    static const struct {
+        struct format f;
+        int primaries, transfer, matrix;
+    } cases[] = {
+        { { .matrix = COLOR_MATRIX_601 }, 2, 2, AVCOL_SPC_SMPTE170M },
+        { { .matrix = COLOR_MATRIX_601, .range = COLOR_RANGE_FULL }, 2, 2, AVCOL_SPC_SMPTE170M },
+        { { .matrix = COLOR_MATRIX_601,
+            .primaries = COLOR_PRIMARIES_170M,
+            .transfer = COLOR_TRANSFER_709 },
+          AVCOL_PRI_SMPTE170M,
+          AVCOL_TRC_SMPTE170M,
+          AVCOL_SPC_SMPTE170M },
+        { { .matrix = COLOR_MATRIX_601,
+            .primaries = COLOR_PRIMARIES_470BG,
+            .transfer = COLOR_TRANSFER_709 },
+          AVCOL_PRI_BT470BG,
+          AVCOL_TRC_SMPTE170M,
+          AVCOL_SPC_BT470BG },
+        { { .matrix = COLOR_MATRIX_601, /* a USB camera */
+            .range = COLOR_RANGE_FULL,
+            .primaries = COLOR_PRIMARIES_709,
+            .transfer = COLOR_TRANSFER_SRGB },
+          AVCOL_PRI_BT709,
+          AVCOL_TRC_IEC61966_2_1,
+          AVCOL_SPC_SMPTE170M },
+        { { .matrix = COLOR_MATRIX_709 }, AVCOL_PRI_BT709, AVCOL_TRC_BT709, AVCOL_SPC_BT709 },
+        { { .matrix = COLOR_MATRIX_2020, .primaries = COLOR_PRIMARIES_2020 },
+          AVCOL_PRI_BT2020,
+          AVCOL_TRC_BT2020_10,
+          AVCOL_SPC_BT2020_NCL },
+        { { .matrix = COLOR_MATRIX_2020, .transfer = COLOR_TRANSFER_PQ },
+          AVCOL_PRI_BT2020,
+          AVCOL_TRC_SMPTE2084,
+          AVCOL_SPC_BT2020_NCL },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct format f = cases[i].f;
+        f.id = i % 2 ? FORMAT_YUYV : FORMAT_NV12;
+        f.width = 176;
+        f.height = 144;
+        f.fps_num = 30;
+        f.fps_den = 1;
+        struct format_color_codes codes = format_color_codes(&f);
+        assert_int_equal(codes.primaries, cases[i].primaries);
+        assert_int_equal(codes.transfer, cases[i].transfer);
+        assert_int_equal(codes.matrix, cases[i].matrix);
+        check_input(&f, 3);
+    }
 }
 
 static void key_lands_on_the_next_packet(void **state)
@@ -437,6 +493,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(takes_every_input),
         cmocka_unit_test(takes_odd_sizes_and_709),
+        cmocka_unit_test(colours_are_told),
         cmocka_unit_test(key_lands_on_the_next_packet),
         cmocka_unit_test(bitrate_is_kept_and_changes_live),
         cmocka_unit_test(rate_follows_true_timing),

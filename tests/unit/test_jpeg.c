@@ -208,6 +208,46 @@ static void range_reaches_both_ends(void **state)
     frame_unref(in);
 }
 
+/* Every viewer takes JPEG for BT.601: whatever the camera sends, the colours are what it saw. */
+static void check_bars(const struct format *f)
+{
+    struct frame *in = picture_new(f, -1, 0);
+    struct frame *jpeg = encode_once(in, 95, 1);
+    int width, height;
+    uint8_t *got = decode_rgb(jpeg->data, jpeg->size, &width, &height);
+    uint8_t *want = picture_rgb(width, height, -1);
+    for (int bar = 0; bar < 8; bar++) {
+        for (int i = 0; i < 3; i++) {
+            int at = ((height / 2) * width + bar * width / 8 + width / 16) * 3 + i;
+            if (abs(got[at] - want[at]) > 3) {
+                fail_msg("%s, matrix %d, range %d, bar %d: %d, not %d", format_info(f->id)->name,
+                         f->matrix, f->range, bar, got[at], want[at]);
+            }
+        }
+    }
+    assert_int_equal(jpeg->format.matrix, COLOR_MATRIX_601);
+    free(got);
+    free(want);
+    frame_unref(jpeg);
+    frame_unref(in);
+}
+
+static void colours_are_those_the_camera_saw(void **state)
+{
+    (void)state;
+    static const enum format_id ids[] = { FORMAT_YUYV, FORMAT_UYVY, FORMAT_NV12, FORMAT_YU12 };
+    for (size_t i = 0; i < 4; i++) {
+        for (int matrix = COLOR_MATRIX_601; matrix <= COLOR_MATRIX_2020; matrix++) {
+            for (int range = COLOR_RANGE_LIMITED; range <= COLOR_RANGE_FULL; range++) {
+                struct format f = { .id = ids[i], .width = 254, .height = 45 };
+                f.matrix = (enum color_matrix)matrix;
+                f.range = (enum color_range)range;
+                check_bars(&f);
+            }
+        }
+    }
+}
+
 static void assert_same_samples(const struct frame *a, const struct frame *b)
 {
     int wa, ha, wb, hb;
@@ -547,6 +587,7 @@ int main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(takes_every_pixel_format),
         cmocka_unit_test(range_reaches_both_ends),
+        cmocka_unit_test(colours_are_those_the_camera_saw),
         cmocka_unit_test(stripes_decode_to_the_same),
         cmocka_unit_test(stripes_decode_to_the_same_in_ffmpeg),
         cmocka_unit_test(small_pictures_stay_whole),

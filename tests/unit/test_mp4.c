@@ -158,24 +158,50 @@ static void jpeg_keeps_bytes_and_times(void **state)
     check_both_shapes(f, 1);
 }
 
-static void colour_is_told(void **state)
+/* What the stream says of its colours (x264's options) or, where it is silent, the frame's format. */
+static void check_colour(struct fixture *f, const char *x264, const struct format *said,
+                         const int want[4])
 {
-    struct fixture *f = *state;
     struct readback r;
-    make_frames(f, &(struct clip_options){ .frames = 10, .x264 = "colormatrix=undef" }, 10);
+    make_frames(f, &(struct clip_options){ .frames = 10, .x264 = x264 }, 10);
     for (int i = 0; i < 10; i++) {
-        f->frame[i]->format.range = COLOR_RANGE_FULL;
-        f->frame[i]->format.matrix = COLOR_MATRIX_601;
+        f->frame[i]->format.range = said->range;
+        f->frame[i]->format.matrix = said->matrix;
+        f->frame[i]->format.primaries = said->primaries;
+        f->frame[i]->format.transfer = said->transfer;
     }
     struct mp4_closed closed = write_all(f, 10);
     for (int plain = 0; plain < 2; plain++) {
         readback_open(&r, f->path);
-        assert_int_equal(r.color_range, 2); /* AVCOL_RANGE_JPEG */
-        assert_int_equal(r.color_space, 6); /* AVCOL_SPC_SMPTE170M */
+        assert_int_equal(r.color_range, want[0]);
+        assert_int_equal(r.color_space, want[1]);
+        assert_int_equal(r.color_primaries, want[2]);
+        assert_int_equal(r.color_transfer, want[3]);
         readback_close(&r);
         assert_int_equal(plain ? 0 : plain_make(&closed, NULL, NULL), 0);
     }
     mp4_closed_finish(&closed);
+}
+
+/* Numbers of ITU-T H.273; range 2 is full, 1 limited. */
+static void colour_is_told(void **state)
+{
+    check_colour(*state, "colormatrix=undef",
+                 &(struct format){ .range = COLOR_RANGE_FULL, .matrix = COLOR_MATRIX_601 },
+                 (int[]){ 2, 6, 6, 6 });
+}
+
+static void colour_of_hdr_is_told(void **state)
+{
+    check_colour(*state, "colormatrix=undef",
+                 &(struct format){ .matrix = COLOR_MATRIX_2020, .transfer = COLOR_TRANSFER_PQ },
+                 (int[]){ 1, 9, 9, 16 });
+}
+
+static void colour_in_the_stream_counts(void **state)
+{
+    check_colour(*state, "colormatrix=bt2020nc:colorprim=bt2020:transfer=bt2020-10:fullrange=on",
+                 &(struct format){ .matrix = COLOR_MATRIX_709 }, (int[]){ 2, 9, 9, 14 });
 }
 
 static void grows_readable(void **state)
@@ -387,6 +413,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(delimiters_slices_and_b_frames, set_up, tear_down),
         cmocka_unit_test_setup_teardown(jpeg_keeps_bytes_and_times, set_up, tear_down),
         cmocka_unit_test_setup_teardown(colour_is_told, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(colour_of_hdr_is_told, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(colour_in_the_stream_counts, set_up, tear_down),
         cmocka_unit_test_setup_teardown(grows_readable, set_up, tear_down),
         cmocka_unit_test_setup_teardown(clock_oddities_do_not_break_it, set_up, tear_down),
         cmocka_unit_test_setup_teardown(nothing_written_leaves_no_file, set_up, tear_down),

@@ -141,6 +141,46 @@ bool format_same(const struct format *a, const struct format *b)
            a->transfer == b->transfer && a->transform == b->transform;
 }
 
+enum h273 { H273_709 = 1, H273_UNKNOWN = 2, H273_470BG = 5, H273_170M = 6, H273_2020 = 9 };
+
+/* Where a source says nothing else, those that belong to its matrix; BT.601's fits two kinds. */
+static int primaries_code(const struct format *f)
+{
+    static const int by_matrix[] = { [COLOR_MATRIX_601] = H273_UNKNOWN,
+                                     [COLOR_MATRIX_709] = H273_709,
+                                     [COLOR_MATRIX_2020] = H273_2020 };
+    static const int codes[] = { [COLOR_PRIMARIES_709] = H273_709,
+                                 [COLOR_PRIMARIES_170M] = H273_170M,
+                                 [COLOR_PRIMARIES_470BG] = H273_470BG,
+                                 [COLOR_PRIMARIES_2020] = H273_2020 };
+    return f->primaries == COLOR_PRIMARIES_UNKNOWN ? by_matrix[f->matrix] : codes[f->primaries];
+}
+
+/* One curve has three names, after the standard that the primaries are of. */
+static int curve_code(int primaries)
+{
+    enum { SMPTE_170M = 6, BT2020_10_BIT = 14 };
+    return primaries == H273_2020                              ? BT2020_10_BIT
+           : primaries == H273_170M || primaries == H273_470BG ? SMPTE_170M
+                                                               : H273_709;
+}
+
+struct format_color_codes format_color_codes(const struct format *f)
+{
+    enum { SRGB = 13, PQ = 16 };
+    struct format_color_codes c = { .primaries = primaries_code(f) };
+    bool silent = f->transfer == COLOR_TRANSFER_UNKNOWN && c.primaries == H273_UNKNOWN;
+    c.transfer = f->transfer == COLOR_TRANSFER_SRGB ? SRGB
+                 : f->transfer == COLOR_TRANSFER_PQ ? PQ
+                 : silent                           ? H273_UNKNOWN
+                                                    : curve_code(c.primaries);
+    c.matrix = f->matrix == COLOR_MATRIX_709    ? H273_709
+               : f->matrix == COLOR_MATRIX_2020 ? H273_2020
+               : c.primaries == H273_470BG      ? H273_470BG
+                                                : H273_170M;
+    return c;
+}
+
 static int shift_up(int value, int shift)
 {
     return (value + (1 << shift) - 1) >> shift;

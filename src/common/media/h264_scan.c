@@ -267,7 +267,8 @@ static void read_colour(struct bits *b, struct h264_sps *sps)
     if (!read_bit(b)) {
         return;
     }
-    (void)read_bits(b, 16); /* colour_primaries, transfer_characteristics */
+    sps->primaries = (int)read_bits(b, 8);
+    sps->transfer = (int)read_bits(b, 8);
     sps->matrix = (int)read_bits(b, 8);
 }
 
@@ -305,9 +306,13 @@ static void read_vui(struct bits *b, struct h264_sps *sps)
 
 int h264_parse_sps(const uint8_t *sps, size_t size, struct h264_sps *out)
 {
-    struct h264_sps s = {
-        .matrix = 2, .fps_den = 1, .chroma_format = 1, .luma_bits = 8, .chroma_bits = 8
-    };
+    struct h264_sps s = { .primaries = 2,
+                          .transfer = 2,
+                          .matrix = 2,
+                          .fps_den = 1,
+                          .chroma_format = 1,
+                          .luma_bits = 8,
+                          .chroma_bits = 8 };
     bool separate_planes = false;
     if (size < 4 || (sps[0] & 31) != H264_NAL_SPS) {
         return -EBADMSG;
