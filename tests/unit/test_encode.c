@@ -11,6 +11,8 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "encode/encode.h"
 #include "pcs/clock.h"
@@ -38,6 +40,8 @@ static struct fake {
     int entered, opened, closed, delay, keys;
     int fail;      /* what encode returns instead, once */
     int fail_open; /* times */
+    bool beside;   /* be hardware: pictures are done when the test says so */
+    int fd;        /* then: readable when one is done; a semaphore */
     int64_t bitrate;
     struct format format;
 } fake = { .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
@@ -48,6 +52,7 @@ static void fake_reset(void)
     fake.tokens = -1;
     fake.entered = fake.opened = fake.closed = fake.delay = fake.keys = fake.fail = 0;
     fake.fail_open = 0;
+    fake.beside = false;
     pthread_mutex_unlock(&fake.lock);
 }
 
@@ -171,11 +176,72 @@ static const struct encoder_backend encoder_fake = {
     .close = fake_close,
 };
 
+/* ---- and hardware, which works beside us ---- */
+
+#define BESIDE_INSIDE 2
+
+static int beside_encode(struct encoder *e, const struct frame *in, bool key, struct frame **out)
+{
+    assert_true(e->count < BESIDE_INSIDE);
+    e->key[e->count] = key;
+    e->held[e->count++] = frame_ref(in);
+    *out = NULL;
+    pthread_mutex_lock(&fake.lock);
+    fake.entered++;
+    pthread_cond_broadcast(&fake.changed);
+    pthread_mutex_unlock(&fake.lock);
+    return 0;
+}
+
+static bool beside_ready(const struct encoder *e)
+{
+    return e->count < BESIDE_INSIDE;
+}
+
+static bool beside_busy(const struct encoder *e)
+{
+    return e->count > 0;
+}
+
+static int beside_fd(const struct encoder *e)
+{
+    (void)e;
+    return fake.fd;
+}
+
+static int beside_collect(struct encoder *e, struct frame **out)
+{
+    eventfd_t one;
+    *out = e->count && eventfd_read(fake.fd, &one) == 0 ? fake_pop(e) : NULL;
+    return 0;
+}
+
+static const struct encoder_backend encoder_beside = {
+    .name = "beside",
+    .output = FORMAT_H264,
+    .accepts = fake_accepts,
+    .open = fake_open,
+    .encode = beside_encode,
+    .drain = fake_drain,
+    .ready = beside_ready,
+    .busy = beside_busy,
+    .fd = beside_fd,
+    .collect = beside_collect,
+    .describe = fake_name,
+    .close = fake_close,
+};
+
+static void finish_one(void)
+{
+    assert_int_equal(eventfd_write(fake.fd, 1), 0);
+}
+
 /* In place of encoders.c's. */
 const struct encoder_backend *encoder_find(const char *name, enum format_id input,
                                            enum format_id output, int index)
 {
-    const struct encoder_backend *b = output == FORMAT_JPEG ? &encoder_jpeg : &encoder_fake;
+    const struct encoder_backend *h264 = fake.beside ? &encoder_beside : &encoder_fake;
+    const struct encoder_backend *b = output == FORMAT_JPEG ? &encoder_jpeg : h264;
     bool fits = b->output == output && (input == FORMAT_NONE || b->accepts(input));
     (void)name;
     return fits && index == 0 ? b : NULL;
@@ -206,6 +272,17 @@ static struct rig start_rig(enum format_id output)
     return r;
 }
 
+/* With hardware whose pictures are done by finish_one. */
+static struct rig start_beside(void)
+{
+    struct rig r = start_rig(FORMAT_H264); /* rests: looks for its encoder later */
+    fake.fd = eventfd(0, EFD_NONBLOCK | EFD_SEMAPHORE | EFD_CLOEXEC);
+    assert_true(fake.fd >= 0);
+    fake.beside = true;
+    assert_int_equal(hub_subscribe(r.packets, r.viewer), 0);
+    return r;
+}
+
 static void stop_rig(struct rig *r)
 {
     encode_stop(r->encode);
@@ -213,6 +290,9 @@ static void stop_rig(struct rig *r)
     queue_unref(r->viewer);
     hub_free(r->raw);
     hub_free(r->packets);
+    if (fake.beside) {
+        (void)close(fake.fd);
+    }
 }
 
 static const struct format small = {
@@ -331,6 +411,108 @@ static void takes_the_newest_under_overload(void **state)
     encode_stop(r.encode);
     assert_adds_up(&r, 31);
     assert_int_equal(stats_of(&r).encoded, 2);
+    stop_rig(&r);
+}
+
+/* A packet is published when the hardware has it, not when the next picture comes. */
+static void hardware_is_waited_for(void **state)
+{
+    (void)state;
+    struct rig r = start_beside();
+    publish(&r, &small);
+    await(&fake.entered, 1);
+    finish_one();
+    take_one(&r, 1);
+    publish(&r, &small);
+    await(&fake.entered, 2);
+    publish(&r, &small); /* one that it works on, one that waits there */
+    await(&fake.entered, 3);
+    finish_one();
+    take_one(&r, 2);
+    finish_one();
+    take_one(&r, 3);
+    encode_stop(r.encode);
+    assert_adds_up(&r, 3);
+    stop_rig(&r);
+}
+
+/* While hardware is full, newer pictures replace the one that waits for it: never two of ours in a row. */
+static void full_hardware_gets_the_newest(void **state)
+{
+    (void)state;
+    struct rig r = start_beside();
+    for (int i = 1; i <= BESIDE_INSIDE; i++) {
+        publish(&r, &small);
+        await(&fake.entered, i);
+    }
+    int64_t newest = 0;
+    for (int i = 0; i < 20; i++) {
+        newest = clock_now_us();
+        publish(&r, &small);
+    }
+    assert_int_equal(fake_get(&fake.entered), BESIDE_INSIDE);
+    finish_one();
+    await(&fake.entered, BESIDE_INSIDE + 1);
+    finish_one();
+    finish_one();
+    int64_t before = 0;
+    for (uint64_t i = 1; i <= BESIDE_INSIDE + 1; i++) {
+        const struct frame *f = take(&r);
+        assert_int_equal(f->seq, i);
+        assert_true(f->capture_us > before);
+        before = f->capture_us;
+        frame_unref(f);
+    }
+    assert_true(before >= newest);
+    encode_stop(r.encode);
+    assert_adds_up(&r, 22);
+    assert_int_equal(stats_of(&r).encoded, 3);
+    stop_rig(&r);
+}
+
+static void what_is_in_hardware_is_drained(void **state)
+{
+    (void)state;
+    struct rig r = start_beside();
+    for (int i = 1; i <= BESIDE_INSIDE; i++) {
+        publish(&r, &small);
+        await(&fake.entered, i);
+    }
+    encode_stop(r.encode);
+    take_one(&r, 1);
+    take_one(&r, 2);
+    assert_adds_up(&r, 2);
+    stop_rig(&r);
+}
+
+/* A slow encoder, pictures without end: what comes out only ever gets newer, and each was the newest. */
+static void overload_never_goes_back(void **state)
+{
+    (void)state;
+    struct rig r = start_rig(FORMAT_H264);
+    fake_set(&fake.tokens, 0);
+    assert_int_equal(hub_subscribe(r.packets, r.viewer), 0);
+    publish(&r, &small);
+    await(&fake.entered, 1);
+    int64_t newest = 0, before = 0;
+    for (int round = 1; round <= 10; round++) {
+        int64_t expected = newest;
+        for (int i = 0; i < 1 + round % 4; i++) {
+            newest = clock_now_us(); /* its capture time is not before this */
+            publish(&r, &small);
+        }
+        fake_set(&fake.tokens, 1);
+        const struct frame *f = take(&r);
+        assert_int_equal(f->seq, round);
+        assert_true(f->capture_us > before && f->capture_us >= expected);
+        before = f->capture_us;
+        frame_unref(f);
+        await(&fake.entered, round + 1);
+    }
+    fake_set(&fake.tokens, -1);
+    encode_stop(r.encode);
+    assert_adds_up(&r, r.seq);
+    assert_int_equal(stats_of(&r).encoded, 11);
     stop_rig(&r);
 }
 
@@ -576,6 +758,10 @@ int main(void)
         cmocka_unit_test(rests_without_viewers),
         cmocka_unit_test(serves_those_who_were_there_before),
         cmocka_unit_test(takes_the_newest_under_overload),
+        cmocka_unit_test(overload_never_goes_back),
+        cmocka_unit_test(hardware_is_waited_for),
+        cmocka_unit_test(full_hardware_gets_the_newest),
+        cmocka_unit_test(what_is_in_hardware_is_drained),
         cmocka_unit_test(key_wish_reaches_the_encoder_once),
         cmocka_unit_test(stop_encodes_and_drains),
         cmocka_unit_test(end_of_the_source_ends_the_packets),
