@@ -131,14 +131,26 @@ bool v4l2_find_any(void)
     return any;
 }
 
-/* Ours is nowhere: is it time to take another? */
+/* Ours is nowhere, but another is there: is it time to take that? Counted from when it came, because
+ * of the cameras on one hub any may be the first. */
 static bool out_of_patience(struct v4l2_history *history)
 {
     int64_t now_us = clock_now_us();
-    if (history->missed_us == 0) {
-        history->missed_us = now_us;
+    if (history->other_us == 0) {
+        history->other_us = now_us;
     }
-    return now_us - history->missed_us >= PATIENCE_US;
+    return now_us - history->other_us >= PATIENCE_US;
+}
+
+static int take_other(struct v4l2_history *history, const char *place, struct v4l2_found *other,
+                      struct err *err)
+{
+    if (!history->known || out_of_patience(history)) {
+        return 0;
+    }
+    close(other->fd);
+    return err_set(err, -ENODEV, "%s: another camera (%s), not %s, which is gone", place,
+                   other->camera.card, history->camera.card);
 }
 
 static int find_auto(struct v4l2_history *history, struct v4l2_found *out, struct err *err)
@@ -146,12 +158,11 @@ static int find_auto(struct v4l2_history *history, struct v4l2_found *out, struc
     if (history->known && find_known(history, out)) {
         return 0;
     }
-    if (history->known && !out_of_patience(history)) {
-        return err_set(err, -ENODEV, "%s: %s is gone", history->path, history->camera.card);
+    if (!find_first(out)) {
+        history->other_us = 0;
+        return err_set(err, -ENODEV, "no camera: no /dev/video device captures pictures");
     }
-    return find_first(out)
-               ? 0
-               : err_set(err, -ENODEV, "no camera: no /dev/video device captures pictures");
+    return take_other(history, out->path, out, err);
 }
 
 /* Nodes change their numbers, so a number means the camera that was there first; a link has a rule of
@@ -164,22 +175,18 @@ static int find_numbered(struct v4l2_history *history, const char *device, struc
     if (code == 0 && likeness(history, out) > V4L2_ANOTHER) {
         return 0;
     }
-    bool elsewhere = find_known(history, &ours);
-    bool take_it = !elsewhere && code == 0 && out_of_patience(history);
-    if (code == 0 && !take_it) {
-        close(out->fd);
-    }
-    if (elsewhere) {
+    if (find_known(history, &ours)) {
+        if (code == 0) {
+            close(out->fd);
+        }
         *out = ours;
         return 0;
     }
     if (code < 0) {
-        (void)out_of_patience(history); /* it is missed from now on */
+        history->other_us = 0;
         return fail_to_open(code, device, err);
     }
-    return take_it ? 0
-                   : err_set(err, -ENODEV, "%s: another camera (%s) is where %s was", device,
-                             out->camera.card, history->camera.card);
+    return take_other(history, device, out, err);
 }
 
 static bool is_link(const char *path)
@@ -213,6 +220,6 @@ void v4l2_found_it(struct v4l2_history *history, const struct v4l2_found *found)
     }
     history->known = found->identified;
     history->camera = found->camera;
-    history->missed_us = 0;
+    history->other_us = 0;
     (void)snprintf(history->path, sizeof history->path, "%s", found->path);
 }

@@ -24,7 +24,7 @@ struct v4l2_history {
     bool known; /* what follows is valid */
     struct v4l2_identity camera;
     char path[V4L2_PATH_SIZE]; /* … where it was */
-    int64_t missed_us;         /* since when it is not found; 0: it was, the last time */
+    int64_t other_us; /* since when there is only another; 0: that was not so, the last time */
 };
 
 struct v4l2_found {
