@@ -15,9 +15,9 @@
 
 #include "convert.h"
 
-#define LINES 32 /* of a strip; even */
-#define TILE_WIDTH                                                                                 \
-    128 /* TILE_WIDTH lines of LINES bytes are written: within any first-level cache */
+/* A strip's, even; and so many columns of it become as many lines: within any first-level cache. */
+#define LINES       64
+#define TILE_WIDTH  128
 #define STRIDE_UNIT 64
 
 enum way { WAY_STRAIGHT, WAY_MIRROR, WAY_CLOCKWISE, WAY_BACK };
@@ -116,6 +116,14 @@ static int prepare_strip(struct raw_view *strip, uint8_t *scratch)
     return rc;
 }
 
+/* A strip that is turned clockwise becomes columns counted from the right: the odd ones first, so that the
+ * others begin where a cache line does. */
+static int first_lines(int height, enum way way)
+{
+    int odd = height % LINES & ~1;
+    return way == WAY_CLOCKWISE && odd ? odd : LINES;
+}
+
 int turn_to_yu12(const struct raw_view *from, unsigned transform, const struct yu12 *to,
                  uint8_t *scratch)
 {
@@ -129,9 +137,9 @@ int turn_to_yu12(const struct raw_view *from, unsigned transform, const struct y
     if (way == WAY_STRAIGHT) {
         return convert_to_yu12(&view, to);
     }
-    int rc = 0;
-    for (int y = 0; y < view.height && rc == 0; y += LINES) {
-        int lines = view.height - y < LINES ? view.height - y : LINES;
+    int rc = 0, lines = first_lines(view.height, way);
+    for (int y = 0; y < view.height && rc == 0; y += lines, lines = LINES) {
+        lines = view.height - y < lines ? view.height - y : lines;
         struct raw_view strip = raw_view_lines(&view, y, lines);
         rc = prepare_strip(&strip, scratch);
         if (rc == 0) {
