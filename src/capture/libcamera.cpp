@@ -55,6 +55,7 @@ struct libcamera_camera {
     lc::Stream *stream = nullptr;
     std::unique_ptr<lc::CameraConfiguration> config;
     std::unique_ptr<lc::FrameBufferAllocator> allocator;
+    std::vector<std::unique_ptr<lc::FrameBuffer>> adopted;
     std::vector<std::unique_ptr<lc::Request>> requests;
 
     std::mutex lock; /* guards what follows */
@@ -340,6 +341,7 @@ static void camera_close(libcamera_camera *c)
             c->camera->disconnected.disconnect(c);
         }
         c->requests.clear();
+        c->adopted.clear();
         c->allocator.reset();
         c->config.reset();
         if (c->acquired) {
@@ -579,6 +581,19 @@ static void clear_metadata(const lc::FrameBuffer &buffer)
     meta.timestamp = 0;
 }
 
+static int add_request(libcamera_camera *c, lc::FrameBuffer *buffer, libcamera_buffer *buffers)
+{
+    size_t index = c->requests.size();
+    auto request = c->camera->createRequest(index);
+    int code = request ? request->addBuffer(c->stream, buffer) : -ENOMEM;
+    if (code == 0) {
+        clear_metadata(*buffer);
+        code = tell_buffer(*buffer, &buffers[index]);
+        c->requests.push_back(std::move(request));
+    }
+    return code;
+}
+
 static int allocate_guarded(libcamera_camera *c, libcamera_buffer *buffers, unsigned *count)
 {
     c->allocator = std::make_unique<lc::FrameBufferAllocator>(c->camera);
@@ -587,20 +602,13 @@ static int allocate_guarded(libcamera_camera *c, libcamera_buffer *buffers, unsi
         return code < 0 ? code : -ENOMEM;
     }
     for (const std::unique_ptr<lc::FrameBuffer> &buffer : c->allocator->buffers(c->stream)) {
-        size_t index = c->requests.size();
-        if (index == LIBCAMERA_BUFFERS) {
+        if (c->requests.size() == LIBCAMERA_BUFFERS) {
             break;
         }
-        auto request = c->camera->createRequest(index);
-        code = request ? request->addBuffer(c->stream, buffer.get()) : -ENOMEM;
-        if (code == 0) {
-            clear_metadata(*buffer);
-            code = tell_buffer(*buffer, &buffers[index]);
-        }
+        code = add_request(c, buffer.get(), buffers);
         if (code < 0) {
             return code;
         }
-        c->requests.push_back(std::move(request));
     }
     *count = static_cast<unsigned>(c->requests.size());
     return 0;
@@ -609,6 +617,32 @@ static int allocate_guarded(libcamera_camera *c, libcamera_buffer *buffers, unsi
 static int camera_allocate(libcamera_camera *c, libcamera_buffer *buffers, unsigned *count)
 {
     return guard([&] { return allocate_guarded(c, buffers, count); });
+}
+
+static int adopt_guarded(libcamera_camera *c, const int *fds, unsigned count,
+                         libcamera_buffer *buffers)
+{
+    for (unsigned i = 0; i < count; i++) {
+        lc::FrameBuffer::Plane plane;
+        plane.fd = lc::SharedFD(fds[i]);
+        plane.offset = 0;
+        plane.length = c->config->at(0).frameSize;
+        c->adopted.push_back(
+            std::make_unique<lc::FrameBuffer>(std::vector<lc::FrameBuffer::Plane>{ plane }));
+        int code = plane.fd.isValid() ? add_request(c, c->adopted.back().get(), buffers) : -EMFILE;
+        if (code < 0) {
+            c->requests.clear();
+            c->adopted.clear();
+            return code;
+        }
+    }
+    return 0;
+}
+
+static int camera_adopt(libcamera_camera *c, const int *fds, unsigned count,
+                        libcamera_buffer *buffers)
+{
+    return guard([&] { return adopt_guarded(c, fds, count, buffers); });
 }
 
 static int camera_start(libcamera_camera *c)
@@ -729,6 +763,7 @@ static const libcamera_api api = {
     each_control,
     camera_configure,
     camera_allocate,
+    camera_adopt,
     camera_start,
     camera_queue,
     camera_stop,

@@ -180,6 +180,9 @@ struct libcamera_api {
     /* fds are the camera's, until close. */
     int (*allocate)(struct libcamera_camera *c, struct libcamera_buffer buffers[LIBCAMERA_BUFFERS],
                     unsigned *count);
+    /* Or instead of that: memory of ours, one DMABUF with all planes for each; it keeps its own fds. */
+    int (*adopt)(struct libcamera_camera *c, const int fds[], unsigned count,
+                 struct libcamera_buffer buffers[LIBCAMERA_BUFFERS]);
     int (*start)(struct libcamera_camera *c);
     /* Let it fill a buffer: at the start, and again when it is done with. */
     int (*queue)(struct libcamera_camera *c, unsigned index);

@@ -3,11 +3,12 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "libcamera_value.h"
 
 /* From libcamera's control_ids of 0.0.3; the numbers have stayed. */
 static const struct {
@@ -42,133 +43,12 @@ static const struct {
 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-#define MAX_NUMBERS  64 /* of a value: 16 rectangles */
-
-struct numbers {
-    unsigned count;
-    double n[MAX_NUMBERS];
-};
-
-/* ---- values as numbers ---- */
-
-/* What an element of a type consists of. */
-static const struct type_info {
-    unsigned numbers; /* 0: not of numbers */
-    unsigned size;    /* bytes of each */
-    bool whole;
-    double min, max;
-} type_infos[] = {
-    [LIBCAMERA_BOOL] = { 1, 1, true, 0, 1 },
-    [LIBCAMERA_BYTE] = { 1, 1, true, 0, UINT8_MAX },
-    [LIBCAMERA_UINT16] = { 1, 2, true, 0, UINT16_MAX },
-    [LIBCAMERA_UINT32] = { 1, 4, true, 0, UINT32_MAX },
-    [LIBCAMERA_INT32] = { 1, 4, true, INT32_MIN, INT32_MAX },
-    [LIBCAMERA_INT64] = { 1, 8, true, -9e18, 9e18 }, /* INT64_MAX is no double */
-    [LIBCAMERA_FLOAT] = { 1, 4, false, -FLT_MAX, FLT_MAX },
-    [LIBCAMERA_STRING] = { 0, 1, false, 0, 0 },
-    [LIBCAMERA_RECTANGLE] = { 4, 4, true, INT32_MIN, INT32_MAX },
-    [LIBCAMERA_SIZE] = { 2, 4, true, 0, INT32_MAX },
-};
-
-static const struct type_info *info_of(enum libcamera_type type)
-{
-    return &type_infos[(size_t)type < COUNT(type_infos) ? type : LIBCAMERA_NONE];
-}
-
-union number {
-    uint8_t u8;
-    uint16_t u16;
-    uint32_t u32;
-    int32_t i32;
-    int64_t i64;
-    float f;
-};
-
-static double get_number(enum libcamera_type type, const union number *from)
-{
-    switch (type) {
-    case LIBCAMERA_BOOL:
-    case LIBCAMERA_BYTE:
-        return from->u8;
-    case LIBCAMERA_UINT16:
-        return from->u16;
-    case LIBCAMERA_UINT32:
-        return from->u32;
-    case LIBCAMERA_INT64:
-        return (double)from->i64;
-    case LIBCAMERA_FLOAT:
-        return (double)from->f;
-    default: /* extents of rectangles and sizes, too: they stay below INT32_MAX */
-        return from->i32;
-    }
-}
-
-static void put_number(enum libcamera_type type, double n, union number *to)
-{
-    switch (type) {
-    case LIBCAMERA_BOOL:
-    case LIBCAMERA_BYTE:
-        to->u8 = (uint8_t)n;
-        return;
-    case LIBCAMERA_UINT16:
-        to->u16 = (uint16_t)n;
-        return;
-    case LIBCAMERA_UINT32:
-        to->u32 = (uint32_t)n;
-        return;
-    case LIBCAMERA_INT64:
-        to->i64 = (int64_t)n;
-        return;
-    case LIBCAMERA_FLOAT:
-        to->f = (float)n;
-        return;
-    default:
-        to->i32 = (int32_t)n;
-    }
-}
-
-static void read_numbers(const struct libcamera_value *v, struct numbers *out)
-{
-    const struct type_info *info = info_of(v->type);
-    unsigned room = info->size ? LIBCAMERA_VALUE_BYTES / info->size : 0;
-    unsigned count = v->count * info->numbers;
-    room = room < MAX_NUMBERS ? room : MAX_NUMBERS;
-    out->count = count < room ? count : room;
-    for (unsigned i = 0; i < out->count; i++) {
-        union number number = { 0 };
-        memcpy(&number, v->bytes + (size_t)i * info->size, info->size);
-        out->n[i] = get_number(v->type, &number);
-    }
-}
-
-/* The numbers are whole where they must be, and fit the type. */
-static void write_numbers(const struct numbers *from, struct libcamera_value *v)
-{
-    const struct type_info *info = info_of(v->type);
-    v->count = from->count / info->numbers;
-    for (unsigned i = 0; i < from->count; i++) {
-        union number number = { 0 };
-        put_number(v->type, from->n[i], &number);
-        memcpy(v->bytes + (size_t)i * info->size, &number, info->size);
-    }
-}
-
-static bool read_first(const struct libcamera_value *v, double *out)
-{
-    struct numbers numbers;
-    read_numbers(v, &numbers);
-    if (numbers.count > 0) {
-        *out = numbers.n[0];
-    }
-    return numbers.count > 0;
-}
-
 /* ---- what old versions do not tell ---- */
 
 static void add_choices(struct libcamera_control *c, const char *const names[8])
 {
     double min = 0, max = 8;
-    bool limited = read_first(&c->min, &min) && read_first(&c->max, &max);
+    bool limited = libcamera_value_first(&c->min, &min) && libcamera_value_first(&c->max, &max);
     for (int v = 0; v < 8 && names[v]; v++) {
         if (!limited || (v >= min && v <= max)) {
             c->choice[c->choice_count++] = (struct libcamera_choice){ v, names[v] };
@@ -215,7 +95,7 @@ static const char *separator(enum libcamera_type type, unsigned i)
 
 static void print_value(const struct libcamera_value *v, char out[LIBCAMERA_VALUE_TEXT])
 {
-    struct numbers numbers;
+    struct libcamera_numbers numbers;
     size_t used = 0;
     out[0] = 0;
     if (v->type == LIBCAMERA_STRING) {
@@ -223,11 +103,11 @@ static void print_value(const struct libcamera_value *v, char out[LIBCAMERA_VALU
         (void)snprintf(out, LIBCAMERA_VALUE_TEXT, "%.*s", size, (const char *)v->bytes);
         return;
     }
-    read_numbers(v, &numbers);
+    libcamera_value_read(v, &numbers);
     for (unsigned i = 0; i < numbers.count && used + 32 < LIBCAMERA_VALUE_TEXT; i++) {
         used += (size_t)snprintf(out + used, LIBCAMERA_VALUE_TEXT - used, "%s%.*g",
-                                 separator(v->type, i), info_of(v->type)->whole ? 15 : 6,
-                                 numbers.n[i]);
+                                 separator(v->type, i),
+                                 libcamera_type_info(v->type)->whole ? 15 : 6, numbers.n[i]);
     }
 }
 
@@ -266,7 +146,7 @@ static enum control_kind kind_of(const struct libcamera_control *c)
     if (c->type == LIBCAMERA_BOOL) {
         return CONTROL_BOOL;
     }
-    const struct type_info *info = info_of(c->type);
+    const struct libcamera_type_info *info = libcamera_type_info(c->type);
     return info->numbers != 1 ? CONTROL_TEXT : info->whole ? CONTROL_INT : CONTROL_FLOAT;
 }
 
@@ -293,7 +173,7 @@ static void view_value(const struct libcamera_view *view, const struct libcamera
 {
     double number;
     print_value(v, out);
-    if (v->count != 1 || !read_first(v, &number)) {
+    if (v->count != 1 || !libcamera_value_first(v, &number)) {
         return;
     }
     for (size_t i = 0; i < view->control.choice_count; i++) {
@@ -327,7 +207,8 @@ void libcamera_control_view(const struct libcamera_control *control,
     c->initial = out->initial;
     c->value = out->value;
     bool number = c->kind == CONTROL_INT || c->kind == CONTROL_FLOAT;
-    if (!number || !read_first(&control->min, &c->min) || !read_first(&control->max, &c->max)) {
+    if (!number || !libcamera_value_first(&control->min, &c->min) ||
+        !libcamera_value_first(&control->max, &c->max)) {
         c->min = c->max = 0;
     }
     if (c->kind == CONTROL_MENU) {
@@ -358,14 +239,14 @@ static const char *usage_of(const struct libcamera_control *c)
 }
 
 /* Numbers apart by ',', 'x', '/' or spaces; brackets are allowed, as libcamera prints them. */
-static bool split_numbers(const char *text, struct numbers *out)
+static bool split_numbers(const char *text, struct libcamera_numbers *out)
 {
     static const char between[] = ",x/()[] ";
     out->count = 0;
     while (*(text += strspn(text, between))) {
         char *end;
         double value = strtod(text, &end);
-        if (end == text || !isfinite(value) || out->count == MAX_NUMBERS ||
+        if (end == text || !isfinite(value) || out->count == LIBCAMERA_NUMBERS ||
             (*end && !strchr(between, *end))) {
             return false;
         }
@@ -377,9 +258,10 @@ static bool split_numbers(const char *text, struct numbers *out)
 
 static bool counts_match(const struct libcamera_control *c, unsigned count)
 {
-    unsigned each = info_of(c->type)->numbers;
+    unsigned each = libcamera_type_info(c->type)->numbers;
     unsigned elements = count / each;
-    if (elements * each != count || count * info_of(c->type)->size > LIBCAMERA_VALUE_BYTES) {
+    if (elements * each != count ||
+        count * libcamera_type_info(c->type)->size > LIBCAMERA_VALUE_BYTES) {
         return false;
     }
     return c->array ? c->array_size == 0 || elements == c->array_size : elements == 1;
@@ -388,20 +270,20 @@ static bool counts_match(const struct libcamera_control *c, unsigned count)
 /* The limits of number i: one for all elements as a rule; the type's when it says none. */
 static void limits_of(const struct libcamera_control *c, unsigned i, double *min, double *max)
 {
-    struct numbers low, high;
-    read_numbers(&c->min, &low);
-    read_numbers(&c->max, &high);
-    *min = info_of(c->type)->min;
-    *max = info_of(c->type)->max;
+    struct libcamera_numbers low, high;
+    libcamera_value_read(&c->min, &low);
+    libcamera_value_read(&c->max, &high);
+    *min = libcamera_type_info(c->type)->min;
+    *max = libcamera_type_info(c->type)->max;
     if (low.count > 0 && high.count > 0) {
         double a = low.n[i < low.count ? i : 0], b = high.n[i < high.count ? i : 0];
-        bool says = a < b || (a == b && info_of(c->type)->numbers == 1 && a != 0);
+        bool says = a < b || (a == b && libcamera_type_info(c->type)->numbers == 1 && a != 0);
         *min = says ? a : *min;
         *max = says ? b : *max;
     }
 }
 
-static int check_numbers(const struct libcamera_control *c, const struct numbers *v,
+static int check_numbers(const struct libcamera_control *c, const struct libcamera_numbers *v,
                          struct err *err)
 {
     for (unsigned i = 0; i < v->count; i++) {
@@ -416,11 +298,12 @@ static int check_numbers(const struct libcamera_control *c, const struct numbers
 }
 
 /* Positive extents, no larger than those of the largest rectangle that it says. */
-static int check_shapes(const struct libcamera_control *c, const struct numbers *v, struct err *err)
+static int check_shapes(const struct libcamera_control *c, const struct libcamera_numbers *v,
+                        struct err *err)
 {
-    unsigned each = info_of(c->type)->numbers;
-    struct numbers most;
-    read_numbers(&c->max, &most);
+    unsigned each = libcamera_type_info(c->type)->numbers;
+    struct libcamera_numbers most;
+    libcamera_value_read(&c->max, &most);
     bool says = most.count >= each && most.n[each - 2] > 0 && most.n[each - 1] > 0;
     double width = says ? most.n[each - 2] : 65535, height = says ? most.n[each - 1] : 65535;
     for (unsigned i = each - 2; i < v->count; i += each) {
@@ -447,18 +330,19 @@ static int refuse_list(const struct libcamera_control *c, const char *text, stru
     return err_set(err, -EINVAL, "control %s: %s: say %s", c->name, text, usage_of(c));
 }
 
-static int parse_list(const struct libcamera_control *c, const char *text, struct numbers *out,
-                      struct err *err)
+static int parse_list(const struct libcamera_control *c, const char *text,
+                      struct libcamera_numbers *out, struct err *err)
 {
     if (!split_numbers(text, out) || !counts_match(c, out->count)) {
         return refuse_list(c, text, err);
     }
-    for (unsigned i = 0; info_of(c->type)->whole && i < out->count; i++) {
+    for (unsigned i = 0; libcamera_type_info(c->type)->whole && i < out->count; i++) {
         if (out->n[i] != floor(out->n[i])) {
             return refuse_list(c, text, err);
         }
     }
-    return info_of(c->type)->numbers > 1 ? check_shapes(c, out, err) : check_numbers(c, out, err);
+    return libcamera_type_info(c->type)->numbers > 1 ? check_shapes(c, out, err)
+                                                     : check_numbers(c, out, err);
 }
 
 /* "AfModeContinuous" for "Continuous". */
@@ -473,8 +357,8 @@ static const struct libcamera_choice *choice_by_full_name(const struct libcamera
     return NULL;
 }
 
-static int parse_one(const struct libcamera_control *c, const char *text, struct numbers *out,
-                     struct err *err)
+static int parse_one(const struct libcamera_control *c, const char *text,
+                     struct libcamera_numbers *out, struct err *err)
 {
     const struct libcamera_choice *choice = choice_by_full_name(c, text);
     out->count = 1;
@@ -506,7 +390,7 @@ int libcamera_control_parse(const struct libcamera_control *control, const char 
                             struct libcamera_value *out, struct err *err)
 {
     struct libcamera_value v = { .type = control->type, .array = control->array };
-    struct numbers numbers = { 0 };
+    struct libcamera_numbers numbers = { 0 };
     if (control->read_only) {
         return err_set(err, -EINVAL, "control %s: can only be read", control->name);
     }
@@ -519,17 +403,12 @@ int libcamera_control_parse(const struct libcamera_control *control, const char 
         *out = code == 0 ? v : *out;
         return code;
     }
-    bool list = control->array || info_of(control->type)->numbers > 1;
+    bool list = control->array || libcamera_type_info(control->type)->numbers > 1;
     int code = list ? parse_list(control, text, &numbers, err)
                     : parse_one(control, text, &numbers, err);
     if (code == 0) {
-        write_numbers(&numbers, &v);
+        libcamera_value_write(&numbers, &v);
         *out = v;
     }
     return code;
-}
-
-bool libcamera_value_range(const struct libcamera_control *control, double *min, double *max)
-{
-    return read_first(&control->min, min) && read_first(&control->max, max);
 }

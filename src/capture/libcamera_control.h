@@ -34,6 +34,3 @@ void libcamera_control_view(const struct libcamera_control *control,
  */
 int libcamera_control_parse(const struct libcamera_control *control, const char *text,
                             struct libcamera_value *out, struct err *err);
-
-/* The first numbers of what it says its limits are; false: it says none. */
-bool libcamera_value_range(const struct libcamera_control *control, double *min, double *max);

@@ -199,7 +199,7 @@ static void print_format(void *arg, const struct libcamera_format *f)
 static void print_mode(void *arg, const struct libcamera_format *f)
 {
     FILE *out = arg;
-    if (f->size_count > 0) {
+    if (libcamera_is_raw(f) && f->size_count > 0) {
         (void)fprintf(out, "  sensor, %d bits:", f->bits);
         print_sizes(out, f);
         (void)fputc('\n', out);

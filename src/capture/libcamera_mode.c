@@ -58,6 +58,13 @@ enum format_id libcamera_format_id(uint32_t fourcc)
     return FORMAT_NONE;
 }
 
+/* Asked for raw data, a USB camera offers its pictures. */
+bool libcamera_is_raw(const struct libcamera_format *format)
+{
+    enum format_id id = libcamera_format_id(format->fourcc);
+    return format->bits > 0 && (id == FORMAT_NONE || id == FORMAT_GREY);
+}
+
 static bool is_hex4(const char *s)
 {
     for (int i = 0; i < 4; i++) {

@@ -24,6 +24,9 @@ struct libcamera_offer {
 /* DRM's names, which are not V4L2's: its RGB888 has blue first in memory. FORMAT_NONE: not ours. */
 enum format_id libcamera_format_id(uint32_t fourcc);
 
+/* Is it what a sensor gives, before anything has made a picture of it? */
+bool libcamera_is_raw(const struct libcamera_format *format);
+
 /* libcamera's own rule: a USB camera's id ends in "-vvvv:pppp", its vendor and product. */
 bool libcamera_is_usb(const char *id);
 

@@ -10,8 +10,8 @@
 #include <string.h>
 
 #include "libcamera_api.h"
-#include "libcamera_control.h"
 #include "libcamera_mode.h"
+#include "libcamera_value.h"
 #include "pcs/clock.h"
 #include "pcs/log.h"
 
@@ -122,7 +122,7 @@ static void add_mode(struct modes *modes, struct libcamera_size size, int bits)
 
 static void add_modes(void *arg, const struct libcamera_format *format)
 {
-    for (size_t i = 0; i < format->size_count; i++) {
+    for (size_t i = 0; libcamera_is_raw(format) && i < format->size_count; i++) {
         add_mode(arg, format->sizes[i], format->bits);
     }
 }
@@ -264,6 +264,8 @@ int libcamera_set_up(const struct libcamera_api *api, struct libcamera_camera *c
         return err_set(err, code, "%s: cannot set it up: %s", name, err_text(code));
     }
     out->stride = taken.stride;
+    out->frame_size = taken.frame_size;
+    out->buffers = taken.buffers;
     out->transform = turned(name, &taken);
     explain(&wanted, &taken, &rate, fps, out->why, sizeof out->why);
     return 0;

@@ -13,6 +13,8 @@ struct libcamera_camera;
 struct libcamera_mode {
     struct format format;
     int stride;
+    size_t frame_size;
+    unsigned buffers;   /* as many as the camera wants */
     unsigned transform; /* enum format_transform: what the camera does to the picture, of upright */
     char why[160];      /* for the log */
 };

@@ -12,11 +12,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "capture/source.h"
 #include "libcamera_control.h"
 #include "libcamera_find.h"
 #include "libcamera_frames.h"
+#include "libcamera_heap.h"
 #include "libcamera_load.h"
 #include "libcamera_mode.h"
 #include "libcamera_setup.h"
@@ -262,6 +264,27 @@ static int libcamera_set_control(struct source *s, const char *name, const char 
     return code;
 }
 
+/* Cached memory where the machine has some for cameras, else what the camera's driver gives. */
+static int get_buffers(struct source *s, struct libcamera_buffer *buffers, unsigned *count)
+{
+    int fds[LIBCAMERA_BUFFERS];
+    bool raw = !format_info(s->mode.format.id)->compressed;
+    unsigned wanted = s->mode.buffers < LIBCAMERA_BUFFERS ? s->mode.buffers : LIBCAMERA_BUFFERS;
+    int code = raw ? libcamera_heap_get(s->mode.frame_size, wanted, fds) : -ENOENT;
+    if (code == 0) {
+        code = s->api->adopt(s->camera, fds, wanted, buffers);
+        for (unsigned i = 0; i < wanted; i++) {
+            close(fds[i]);
+        }
+    }
+    if (code == 0) {
+        log_debug("%s: its buffers are in cached memory", s->name);
+        *count = wanted;
+        return 0;
+    }
+    return s->api->allocate(s->camera, buffers, count);
+}
+
 static int start(struct source *s, const struct source_wish *wish, struct err *err)
 {
     struct libcamera_buffer buffers[LIBCAMERA_BUFFERS];
@@ -273,7 +296,7 @@ static int start(struct source *s, const struct source_wish *wish, struct err *e
     if (code < 0) {
         return code;
     }
-    code = s->api->allocate(s->camera, buffers, &count);
+    code = get_buffers(s, buffers, &count);
     if (code < 0) {
         return fail(s, code, "get buffers for its pictures", err);
     }

@@ -124,7 +124,9 @@ static void each_format(struct libcamera_camera *c, bool sensor,
     const struct libcamera_format nv12 = {
         .fourcc = FORMAT_FOURCC('N', 'V', '1', '2'), .plain = true, .sizes = sizes, .size_count = 1
     };
-    const struct libcamera_format raw = { .bits = 10, .sizes = modes, .size_count = 3 };
+    const struct libcamera_format raw = {
+        .fourcc = FORMAT_FOURCC('R', 'G', '1', '0'), .bits = 10, .sizes = modes, .size_count = 3
+    };
     visit(arg, sensor ? &raw : &nv12);
 }
 
@@ -203,6 +205,13 @@ static int allocate(struct libcamera_camera *c, struct libcamera_buffer buffers[
     return 0;
 }
 
+static int adopt(struct libcamera_camera *c, const int fds[], unsigned count,
+                 struct libcamera_buffer buffers[LIBCAMERA_BUFFERS])
+{
+    (void)c, (void)fds, (void)count, (void)buffers;
+    return -EINVAL; /* on a machine with such memory: not with ours */
+}
+
 static int start(struct libcamera_camera *c)
 {
     (void)c;
@@ -252,6 +261,7 @@ static const struct libcamera_api api = {
     each_control,
     configure,
     allocate,
+    adopt,
     start,
     queue,
     camera_stop,
