@@ -19,7 +19,6 @@ struct offers {
     int fd;
     enum v4l2_buf_type type;
     const struct source_wish *wish;
-    double only_fps; /* the rate of the signal at its input; 0 = as the driver says */
     struct v4l2_offer item[MAX_OFFERS];
     size_t count;
 };
@@ -56,7 +55,7 @@ static void add_offer(struct offers *list, struct v4l2_offer o, uint32_t width, 
     }
     o.width = (int)width;
     o.height = (int)height;
-    o.fps = list->only_fps > 0 ? list->only_fps : highest_rate(list, &o);
+    o.fps = highest_rate(list, &o);
     list->item[list->count++] = o;
 }
 
@@ -329,7 +328,6 @@ int v4l2_set_mode(int fd, enum v4l2_buf_type type, const char *name, const struc
     if (signal.present) { /* its size is the only one */
         at.width = signal.width;
         at.height = signal.height;
-        list->only_fps = (double)signal.fps_num / signal.fps_den;
     }
     code = take_mode(list, name, &signal, &mode, err);
     free(list);

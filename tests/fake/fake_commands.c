@@ -20,13 +20,18 @@ static void unplug(struct fake *f)
     fake_wake_locked(f);
 }
 
-static void change_source(struct fake *f)
+void fake_tell_change_locked(struct fake *f)
 {
-    f->hung = f->streaming; /* nothing more until it is started again */
     for (int i = 0; i < FAKE_HANDLES; i++) {
         f->handle[i].events += f->handle[i].used && f->handle[i].wants_source_change;
     }
     fake_wake_locked(f);
+}
+
+static void change_source(struct fake *f)
+{
+    f->hung = f->streaming; /* nothing more until it is started again */
+    fake_tell_change_locked(f);
 }
 
 static void resize(struct fake *f, const char *size)

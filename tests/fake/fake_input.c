@@ -67,6 +67,7 @@ static int set_timings(struct fake *f, struct v4l2_dv_timings *arg)
     f->timings = *t;
     struct v4l2_format first = { .type = f->type };
     fake_set_mode_locked(f, &first, false);
+    fake_tell_change_locked(f); /* as vivid does, where the colours follow the size */
     return 0;
 }
 

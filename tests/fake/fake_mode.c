@@ -153,8 +153,19 @@ int fake_rates_of(const struct fake *f, enum format_id id, int width, int height
     return n;
 }
 
+/* Of a scaler, which can only make it smaller; whole pairs of pixels. */
+static int scaled(int wanted, uint32_t arrives)
+{
+    int most = (int)arrives;
+    return wanted <= 0 || wanted >= most ? most : wanted < 16 ? 16 : wanted & ~1;
+}
+
 static struct fake_size nearest_size(const struct fake *f, enum format_id id, int width, int height)
 {
+    if (fake_is_hdmi(f) && !format_info(id)->compressed) {
+        return (struct fake_size){ scaled(width, f->timings.width),
+                                   scaled(height, f->timings.height) };
+    }
     struct fake_size sizes[FAKE_SIZES], best = { 0 };
     int64_t least = INT64_MAX;
     int n = fake_sizes_of(f, id, sizes);

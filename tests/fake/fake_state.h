@@ -123,7 +123,8 @@ void fake_say_mode_locked(const struct fake *f, struct v4l2_format *out);
 bool fake_is_hdmi(const struct fake *f);
 /* WxH@FPS in the usual blanking of HDMI. */
 struct v4l2_bt_timings fake_timings(int width, int height, int fps);
-void fake_wake_locked(struct fake *f); /* readers of every handle */
+void fake_wake_locked(struct fake *f);        /* readers of every handle */
+void fake_tell_change_locked(struct fake *f); /* the source's, as an event */
 
 void fake_reset_controls(struct fake *f);
 int fake_control_ioctl_locked(struct fake *f, unsigned long request, void *arg);

@@ -373,14 +373,17 @@ static void h264_comes_whole_and_in_order(void **state)
     source_v4l2.close(s);
 }
 
-static void jpeg_comes_untouched(void **state)
+static void takes_jpegs(bool mplane)
 {
-    (void)state;
     bench_camera_is("PCS_FAKE_MJPG",
                     bench_clip(&bench, "clip.mjpg", 640, 480, 5, "-c:v mjpeg -q:v 5 -f mjpeg"));
     const struct source_wish wish = { .width = 640, .height = 480 };
     struct format f;
     unsigned lost = 0;
+    if (mplane) { /* the size is the picture's alone */
+        bench_camera_is("PCS_FAKE_KIND", "mplane");
+        bench_camera_is("PCS_FAKE_FRONT", "64");
+    }
     struct source *s = v4l2_bench_open(&bench, &wish, &f);
     assert_int_equal(f.id, FORMAT_JPEG); /* auto passes through what the camera compressed */
     assert_int_equal(f.range, COLOR_RANGE_FULL);
@@ -391,6 +394,13 @@ static void jpeg_comes_untouched(void **state)
         frame_unref(frame);
     }
     source_v4l2.close(s);
+}
+
+static void jpeg_comes_untouched(void **state)
+{
+    (void)state;
+    takes_jpegs(false);
+    takes_jpegs(true);
 }
 
 static void unplugged_is_noticed_at_once(void **state)

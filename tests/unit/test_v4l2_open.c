@@ -226,10 +226,11 @@ static void colors_come_by_either_kind_of_call(void **state)
     struct format f;
     for (int i = 0; i < 2; i++) {
         bench_camera_is("PCS_FAKE_KIND", kinds[i]);
-        bench_camera_is("PCS_FAKE_COLORS", "10,6,1,7"); /* BT.2020, its matrix, full, PQ */
+        bench_camera_is("PCS_FAKE_COLORS",
+                        "10,1,1,7"); /* BT.2020 with the matrix of BT.601, full, PQ */
         source_v4l2.close(v4l2_bench_open(&bench, &wish, &f));
         assert_int_equal(f.range, COLOR_RANGE_FULL);
-        assert_int_equal(f.matrix, COLOR_MATRIX_2020);
+        assert_int_equal(f.matrix, COLOR_MATRIX_601);
         assert_int_equal(f.primaries, COLOR_PRIMARIES_2020);
         assert_int_equal(f.transfer, COLOR_TRANSFER_PQ);
         bench_camera_is("PCS_FAKE_COLORS", "3,0,0,0"); /* BT.709 and what follows from it */
