@@ -97,6 +97,17 @@ await_log() {
   if wait_for "$4" log_has_times "$1" "$2" "$3"; then ok "$5"; else fail "$5"; show_log "$1"; fi
 }
 
+# await_back NAME PATTERN COUNT TEXT: as await_log, within a second of a processor's time
+await_back() {
+  back_start=$(now_ms)
+  await_log "$1" "$2" "$3" 20 "$4"
+  back_ms=$(($(now_ms) - back_start))
+  check "within a second: after $back_ms ms" test $back_ms -le $((1000 * slow))
+}
+
+# No text on vivid's colour bars.
+bars_only() { v4l2-ctl -d "$1" -c osd_text_mode=2; }
+
 # The file NAME.mp4 grows: pictures arrive and are recorded.
 size_of() { stat -c %s "$PCS_VM_OUT/$1.mp4" 2>/dev/null || echo 0; }
 grown() { [ "$(size_of "$1")" -gt "$2" ]; }
