@@ -197,8 +197,8 @@ int capture_check(const struct capture_config *config, const void *const *backen
     return code < 0 ? code : check_backends(backend_configs, err);
 }
 
-/* The index of the source to open now, or -ENODEV when `auto` finds none. */
-static int choose(const struct capture *c)
+/* The index of the source that the user named, -1: none. */
+static int named_index(const struct capture *c)
 {
     if (c->config->source > 0) {
         return backend_index(source_names[c->config->source]);
@@ -207,6 +207,16 @@ static int choose(const struct capture *c)
         if (is_implied(i, c->backend_configs)) {
             return i;
         }
+    }
+    return -1;
+}
+
+/* The index of the source to open now, or -ENODEV when `auto` finds none. */
+static int choose(const struct capture *c)
+{
+    int named = named_index(c);
+    if (named >= 0) {
+        return named;
     }
     for (int i = 0; source_backends[i]; i++) {
         if (source_backends[i]->available && source_backends[i]->available(c->backend_configs[i])) {
@@ -368,17 +378,16 @@ void capture_reconfigure(struct capture *c)
 
 /* ---- being told that a try is worth it ---- */
 
-/* Nothing is open yet, so `auto` does not know whom to ask: the first that can tell. */
+/* Whatever `auto` has just tried in vain, it is to hear of a camera: from the first that can tell. */
 static int watcher_index(const struct capture *c)
 {
-    int first = -1;
-    for (int i = 0; source_backends[i]; i++) {
-        if (source_backends[i] == c->backend) {
-            return c->backend->watch ? i : -1;
-        }
-        first = first < 0 && source_backends[i]->watch ? i : first;
+    int i = named_index(c);
+    if (i >= 0) {
+        return source_backends[i]->watch ? i : -1;
     }
-    return first;
+    for (i = 0; source_backends[i] && !source_backends[i]->watch; i++) {
+    }
+    return source_backends[i] ? i : -1;
 }
 
 /* It stays open from one try to the next, so that nothing is missed in between. */

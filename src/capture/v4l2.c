@@ -66,8 +66,8 @@ static bool v4l2_implied(const void *config)
 
 static bool v4l2_available(const void *config)
 {
-    (void)config;
-    return v4l2_find_any();
+    /* One that was here is waited for, before sources of other kinds get their turn. */
+    return ((const struct v4l2_config *)config)->history.known || v4l2_find_any();
 }
 
 static int v4l2_watch(const void *config)

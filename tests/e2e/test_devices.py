@@ -301,6 +301,29 @@ def test_back_within_a_second_after_a_long_absence(lab, device):
         s.stop()
 
 
+def test_auto_hears_of_a_camera_while_it_tries_a_command_in_vain(lab, monkeypatch):
+    """Raspberry Pi OS has rpicam-vid, whether there is a camera for it or not; its back-off is long."""
+    (lab.folder / "rpicam-vid").write_text("#!/bin/sh\nexit 1\n")
+    (lab.folder / "rpicam-vid").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{lab.folder}:{os.environ['PATH']}")
+    lab.command("unplug")
+    with sender(free_port(), "--source", "auto", source=None, env=lab.env()) as s:
+        s.wait_log("rpicam-vid.*trying again")
+        start = time.monotonic()
+        lab.command("plug")
+        lab.node_appears()
+        s.wait_log(r"\(Fake camera\): 1280x720")
+        assert time.monotonic() - start < 0.7 * SLOW
+        tried = s.log.count("rpicam-vid")
+        lab.command("unplug")
+        s.wait_log("no camera: no /dev/video device")
+        lab.command("plug")
+        lab.node_appears()
+        s.wait_log(r"\(Fake camera\): 1280x720", count=2)
+        assert s.log.count("rpicam-vid") == tried, "ours is waited for"
+        s.stop()
+
+
 def test_a_node_that_may_be_opened_only_a_moment_later(lab):
     with lab.camera() as s:
         s.wait_log(OPENED)

@@ -51,7 +51,8 @@ struct fixture {
         const char *url;
         bool loop;
     } input;
-    const void *backends[3];
+    const void *backends[8]; /* parallel to source_backends */
+    char unused[4096];       /* the zeroed config of those that are not tested here */
     struct capture_params params;
     struct capture *capture;
 };
@@ -111,7 +112,7 @@ static int setup(void **state)
     for (int i = 0; source_backends[i]; i++) {
         f->backends[i] = source_backends[i] == &source_v4l2    ? (void *)&f->v4l2
                          : source_backends[i] == &source_input ? (void *)&f->input
-                                                               : NULL;
+                                                               : (void *)f->unused;
     }
     f->params = (struct capture_params){
         .config = &f->config,
