@@ -43,7 +43,7 @@ struct frame {
     int64_t stage_us[STAGE_COUNT];
 
     const uint8_t *data; /* packet, or first byte of the picture */
-    size_t size;
+    size_t size;         /* of a picture whose planes lie in several buffers: of the first plane */
     const uint8_t *plane[FORMAT_MAX_PLANES]; /* raw pictures only; may lie in several buffers */
     int stride[FORMAT_MAX_PLANES];
     /* A driver's buffer that other drivers can read in place (DMABUF), whole picture from offset 0, the
