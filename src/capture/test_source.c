@@ -45,6 +45,11 @@ static void pick_size(const struct source_wish *wish, struct format *f)
     }
 }
 
+static bool packed_rgb(enum format_id id)
+{
+    return id == FORMAT_RGB24 || (id >= FORMAT_BGR24 && id <= FORMAT_RGB16);
+}
+
 static int pick_format(const struct source_wish *wish, struct format *f, struct err *err)
 {
     *f = (struct format){
@@ -55,7 +60,7 @@ static int pick_format(const struct source_wish *wish, struct format *f, struct 
         .matrix = COLOR_MATRIX_601,
     };
     pick_size(wish, f);
-    if (f->id == FORMAT_RGB24) {
+    if (packed_rgb(f->id)) {
         f->range = COLOR_RANGE_FULL;
     }
     if (format_info(f->id)->compressed) {
@@ -102,7 +107,8 @@ static int make_parts(struct source *s)
     s->frame_size = layout_size(&s->format);
     s->picture = test_picture_new(s->format.width, s->format.height);
     s->pool = pool_new(8 * s->frame_size + (1 << 20));
-    bool in_place = s->format.id == FORMAT_YU12 || s->format.id == FORMAT_GREY;
+    bool in_place = s->format.id == FORMAT_YU12 || s->format.id == FORMAT_YV12 ||
+                    s->format.id == FORMAT_GREY;
     s->canvas = in_place ? NULL : malloc(layout_size(&i420));
     return s->picture && s->pool && (in_place || s->canvas) ? 0 : -ENOMEM;
 }
@@ -158,38 +164,88 @@ static struct test_planes canvas_planes(const struct source *s, const struct fra
     int stride[FORMAT_MAX_PLANES];
     (void)format_layout(&i420, 0, offset, stride); /* was asked at open */
     uint8_t *base = s->canvas ? s->canvas : frame->buffer;
-    bool grey = s->format.id == FORMAT_GREY;
+    bool grey = s->format.id == FORMAT_GREY, v_first = s->format.id == FORMAT_YV12;
     return (struct test_planes){
         .y = base,
-        .u = grey ? NULL : base + offset[1],
-        .v = grey ? NULL : base + offset[2],
+        .u = grey ? NULL : base + offset[v_first ? 2 : 1],
+        .v = grey ? NULL : base + offset[v_first ? 1 : 2],
         .stride_y = stride[0],
         .stride_uv = stride[1],
     };
 }
 
-static void convert(const struct source *s, const struct test_planes *from, struct frame *frame)
+/* Packed layouts: libyuv's names are those of a little-endian word, ours those of the bytes. */
+static int (*packer(enum format_id id))(const uint8_t *, int, const uint8_t *, int, const uint8_t *,
+                                        int, uint8_t *, int, int, int)
 {
-    int width = s->format.width, height = s->format.height;
-    int sy = from->stride_y, suv = from->stride_uv;
-    uint8_t *to = frame->buffer;
-    switch (s->format.id) {
+    switch (id) {
     case FORMAT_YUYV:
-        I420ToYUY2(from->y, sy, from->u, suv, from->v, suv, to, frame->stride[0], width, height);
-        break;
+    case FORMAT_YVYU:
+        return I420ToYUY2;
     case FORMAT_UYVY:
-        I420ToUYVY(from->y, sy, from->u, suv, from->v, suv, to, frame->stride[0], width, height);
-        break;
-    case FORMAT_NV12:
-        I420ToNV12(from->y, sy, from->u, suv, from->v, suv, to, frame->stride[0],
-                   to + (frame->plane[1] - frame->plane[0]), frame->stride[1], width, height);
-        break;
-    case FORMAT_RGB24: /* libyuv's name for the bytes R G B is RAW */
-        I420ToRAW(from->y, sy, from->u, suv, from->v, suv, to, frame->stride[0], width, height);
-        break;
+    case FORMAT_VYUY:
+        return I420ToUYVY;
+    case FORMAT_RGB24:
+        return I420ToRAW;
+    case FORMAT_BGR24:
+        return I420ToRGB24;
+    case FORMAT_BGRX:
+        return I420ToARGB;
+    case FORMAT_RGBX:
+        return I420ToABGR;
+    case FORMAT_RGB16:
+        return I420ToRGB565;
     default:
-        break; /* painted in place */
+        return NULL;
     }
+}
+
+/* The same chroma for two lines. */
+static void merge_422(const struct test_planes *from, uint8_t *to, int stride, int width,
+                      int height)
+{
+    int suv = from->stride_uv, half = (width + 1) / 2;
+    MergeUVPlane(from->u, suv, from->v, suv, to, 2 * stride, half, (height + 1) / 2);
+    MergeUVPlane(from->u, suv, from->v, suv, to + stride, 2 * stride, half, height / 2);
+}
+
+static void convert_planes(const struct test_planes *from, struct frame *frame)
+{
+    int width = frame->format.width, height = frame->format.height;
+    uint8_t *to[FORMAT_MAX_PLANES];
+    for (int i = 0; i < FORMAT_MAX_PLANES; i++) {
+        to[i] = frame->plane[i] ? frame->buffer + (frame->plane[i] - frame->data) : NULL;
+    }
+    CopyPlane(from->y, from->stride_y, to[0], frame->stride[0], width, height);
+    if (frame->format.id == FORMAT_422P) {
+        I420ToI422(from->y, from->stride_y, from->u, from->stride_uv, from->v, from->stride_uv,
+                   to[0], frame->stride[0], to[1], frame->stride[1], to[2], frame->stride[2], width,
+                   height);
+    } else if (frame->format.id == FORMAT_NV16) {
+        merge_422(from, to[1], frame->stride[1], width, height);
+    } else {
+        MergeUVPlane(from->u, from->stride_uv, from->v, from->stride_uv, to[1], frame->stride[1],
+                     (width + 1) / 2, (height + 1) / 2);
+    }
+}
+
+static void convert(const struct source *s, const struct test_planes *painted, struct frame *frame)
+{
+    enum format_id id = s->format.id;
+    struct test_planes from = *painted;
+    if (id == FORMAT_YVYU || id == FORMAT_VYUY || id == FORMAT_NV21) {
+        from.u = painted->v;
+        from.v = painted->u;
+    }
+    if (!s->canvas) {
+        return; /* painted in place */
+    }
+    if (!packer(id)) {
+        convert_planes(&from, frame);
+        return;
+    }
+    packer(id)(from.y, from.stride_y, from.u, from.stride_uv, from.v, from.stride_uv, frame->buffer,
+               frame->stride[0], s->format.width, s->format.height);
 }
 
 static void paint(struct source *s, struct frame *frame)

@@ -187,6 +187,29 @@ def test_the_text_is_upright_on_a_turned_picture(tmp_path, alphabet):
         assert read_marker(np.ascontiguousarray(back(luma, False, False, 90)))
 
 
+LAYOUTS = ["YVYU", "VYUY", "NV21", "YV12", "NV16", "422P", "BGR3", "XR24", "XB24", "RGBP"]
+
+
+@pytest.mark.parametrize("fourcc", LAYOUTS)
+def test_layouts_that_no_encoder_reads(tmp_path, fourcc):
+    """The colours are those of the same scene in a layout that needs no conversion."""
+    plain, out = tmp_path / "plain.mp4", tmp_path / "out.mp4"
+    for path, layout in ((plain, "YU12"), (out, fourcc)):
+        record(path, "--width", 322, "--height", 240, "--format", layout, "--codec", "mjpeg", "--fps", 10,
+               frames=3)
+    assert None not in markers(out)
+    want, got = (colours(path) for path in (plain, out))
+    # where the balls are differs by the milliseconds of the two starts
+    assert np.median(np.abs(want - got)) <= 4, fourcc
+
+
+def colours(path):
+    """The first picture, 8 times smaller, as RGB."""
+    out = subprocess.run(["ffmpeg", "-v", "error", "-i", path, "-frames:v", "1", "-vf", "scale=40:30:flags=area",
+                          "-f", "rawvideo", "-pix_fmt", "rgb24", "-"], capture_output=True, check=True).stdout
+    return np.frombuffer(out, np.uint8).astype(int)
+
+
 @needs_camera
 @pytest.mark.parametrize("codec,becomes", [("auto", "mjpeg"), ("h264", "h264")])
 def test_text_on_what_the_camera_compressed(tmp_path, alphabet, mjpg, codec, becomes):
