@@ -59,7 +59,8 @@ const struct option_def encode_picture_options[] = {
       .offset = offsetof(struct encode_config, overlay),
       .flags = OPTION_LIVE,
       .arg = "TEXT",
-      .help = "write this on every picture; %H:%M:%S and the like as in strftime" },
+      .help = "write this on every picture: %H:%M:%S and the like as in strftime, %f for "
+              "thousandths, \\n for a new line" },
 };
 const size_t encode_picture_option_count = OPTION_COUNT(encode_picture_options);
 

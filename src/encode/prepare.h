@@ -15,7 +15,7 @@ struct frame;
 struct prepare;
 struct pool;
 
-/* `overlay`: strftime(3) text, NULL or "" = none. NULL: no memory. */
+/* `overlay`: strftime(3) text (overlay.h), NULL or "" = none. NULL: no memory. */
 struct prepare *prepare_new(struct pool *pool, const char *overlay);
 void prepare_free(struct prepare *p);
 void prepare_set_overlay(struct prepare *p,
