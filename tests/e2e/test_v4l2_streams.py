@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Cameras beyond the webcam: planes in memories of their own, HDMI bridges."""
+"""Cameras beyond the webcam: planes in memories of their own, HDMI bridges, colours."""
+import json
 import subprocess
 
 import pytest
@@ -77,6 +78,27 @@ def test_an_hdmi_source_changes_goes_and_comes_back(tmp_path):
     stream, = got["streams"]
     assert stream["files"] == [str(out), str(second)], "what came back goes on where it stopped"
     assert [(probe(f)["width"], probe(f)["height"]) for f in stream["files"]] == [(1280, 720), (640, 480)]
+
+
+@pytest.mark.parametrize("colors,expected", [
+    ("3,0,0,0", ("tv", "bt709", "bt709", "bt709")),
+    ("1,0,0,0", ("tv", "smpte170m", "smpte170m", "smpte170m")),
+    ("10,0,1,7", ("pc", "bt2020nc", "bt2020", "smpte2084")),
+    ("8,2,2,0", ("tv", "bt709", "bt709", "iec61966-2-1")),
+])
+@pytest.mark.parametrize("kind", ["camera", "mplane"])
+def test_the_drivers_colours_are_in_the_recording(tmp_path, kind, colors, expected):
+    out = tmp_path / "out.mp4"
+    with receiver(out, "--once") as r, \
+            camera(r.port, "--codec", "h264", "--width", 320, "--height", 240, "--frames", 5,
+                   kind=kind, formats="NV12", colors=colors) as s:
+        assert s.end(20)[0] == 0, s.log
+        r.end()
+    probed = subprocess.run(["ffprobe", "-v", "error", "-show_streams", "-of", "json", out], capture_output=True,
+                            check=True).stdout
+    stream = json.loads(probed)["streams"][0]
+    assert tuple(stream.get(k) for k in ("color_range", "color_space", "color_primaries",
+                                         "color_transfer")) == expected
 
 
 def test_a_mode_that_the_camera_lacks_is_said(tmp_path):
