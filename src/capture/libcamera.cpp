@@ -353,10 +353,15 @@ static void camera_close(libcamera_camera *c)
     delete c;
 }
 
+static bool has_sensor(const lc::Camera &camera)
+{
+    return camera.properties().get(lc::properties::PixelArraySize).has_value();
+}
+
 static std::unique_ptr<lc::CameraConfiguration> generate(lc::Camera &camera, bool sensor)
 {
-    if (sensor && !camera.properties().get(lc::properties::PixelArraySize)) {
-        return nullptr; /* no sensor that we could know of: asking would only log an error */
+    if (sensor && !has_sensor(camera)) {
+        return nullptr; /* asking would only log an error */
     }
     auto config = sensor ? camera.generateConfiguration({ lc::StreamRole::Raw })
                          : camera.generateConfiguration({ lc::StreamRole::VideoRecording });
@@ -536,7 +541,9 @@ static int configure_guarded(libcamera_camera *c, libcamera_setup *setup)
         return -ENOTSUP;
     }
     wish_stream(*setup, c->config->at(0));
-    wish_transform(*setup, *c->config);
+    if (has_sensor(*c->camera)) { /* others (virtual) may agree to any, and do nothing */
+        wish_transform(*setup, *c->config);
+    }
     wish_sensor(*setup, *c->config);
     if (c->config->validate() == lc::CameraConfiguration::Invalid) {
         return -EINVAL;

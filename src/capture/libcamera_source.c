@@ -65,6 +65,13 @@ static bool libcamera_implied(const void *config)
     return ((const struct libcamera_config *)config)->camera != NULL;
 }
 
+static int libcamera_check(const void *config, struct err *err)
+{
+    const char *camera = ((const struct libcamera_config *)config)->camera;
+    return camera && !*camera ? err_set(err, -EINVAL, "--camera: say which: a number or a name")
+                              : 0;
+}
+
 /* ---- libcamera ---- */
 
 /* "[0:01:02.345678] [123]  WARN V4L2 v4l2.cpp:1 text": its errors are warnings to us, because who gives
@@ -445,6 +452,7 @@ const struct source_backend source_libcamera = {
     .config_size = sizeof(struct libcamera_config),
     .implied = libcamera_implied,
     .available = libcamera_available,
+    .check = libcamera_check,
     .list = libcamera_list,
     .watch = libcamera_watch,
     .changed = node_watch_read,

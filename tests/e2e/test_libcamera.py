@@ -95,6 +95,17 @@ def test_pictures_end_to_end(env, tmp_path, size, codec):
     assert bars[0] > 200 and bars[-1] < 40, bars
 
 
+@pytest.mark.parametrize("turn", ["--hflip", "--rotate=180"])
+def test_what_the_camera_cannot_turn_is_turned_here(env, tmp_path, turn):
+    out = tmp_path / "out.mp4"
+    with receiver(out, "--once") as r, \
+            camera(r.port, env, "--camera", "Front0", "--width", 640, "--height", 480, turn) as s:
+        assert s.end(30)[0] == 0, s.log
+        r.end()
+    bars = luma_of_bars(out)
+    assert all(a + 5 < b for a, b in zip(bars, bars[1:])), bars
+
+
 @pytest.mark.parametrize("name", ["Lines", "back", "1"])
 def test_cameras_by_name(env, tmp_path, name):
     index = "libcamera 1: Back0" in env["LISTED"]
