@@ -120,7 +120,9 @@ static void each_format(struct libcamera_camera *c, bool sensor,
 {
     (void)c;
     static const struct libcamera_size sizes[] = { { 640, 480 } };
-    static const struct libcamera_size modes[] = { { 640, 480 }, { 1640, 1232 }, { 3280, 2464 } };
+    static const struct libcamera_size modes[] = {
+        { 320, 240 }, { 640, 480 }, { 1640, 1232 }, { 3280, 2464 }
+    };
     const struct libcamera_format nv12 = {
         .fourcc = FORMAT_FOURCC('N', 'V', '1', '2'), .plain = true, .sizes = sizes, .size_count = 1
     };
@@ -142,7 +144,16 @@ static struct libcamera_value number(enum libcamera_type type, int64_t n)
 /* The whole sensor is slow. */
 static int64_t shortest_us(void)
 {
-    return fake.setup.sensor.width == 1640 ? 16000 : fake.setup.sensor.width == 640 ? 8000 : 40000;
+    switch (fake.setup.sensor.width) {
+    case 320:
+        return 4000;
+    case 640:
+        return 8000;
+    case 1640:
+        return 16000;
+    default:
+        return 40000;
+    }
 }
 
 static void each_control(struct libcamera_camera *c,
@@ -525,7 +536,7 @@ static void test_the_rate(void **state)
     assert_int_equal(fake.setup.sensor_bits, 10);
     assert_int_equal(fake.limits[0], 33333);
     close_it(b);
-    b->wish.fps = 500; /* none does */
+    b->wish.fps = 200; /* only a mode smaller than the picture does */
     open_it(b);
     assert_int_equal(fake.setup.sensor.width, 0);
     assert_int_equal(fake.limits[0], 40000);
@@ -588,7 +599,7 @@ static void test_list(void **state)
     (void)fclose(out);
     assert_non_null(strstr(text, "libcamera 0: /base/i2c@1/imx219@10"));
     assert_non_null(strstr(text, "NV12 640x480"));
-    assert_non_null(strstr(text, "sensor, 10 bits: 640x480 1640x1232 3280x2464"));
+    assert_non_null(strstr(text, "sensor, 10 bits: 320x240 640x480 1640x1232 3280x2464"));
     assert_non_null(strstr(text, "ExposureTime (int) 100 to 20000"));
     assert_non_null(strstr(text, "AfMode (menu) 0=Manual, 1=Auto, 2=Continuous"));
     assert_non_null(strstr(text, "no libcamera"));
