@@ -127,7 +127,7 @@ static void each_format(struct libcamera_camera *c, bool sensor,
         .fourcc = FORMAT_FOURCC('N', 'V', '1', '2'), .plain = true, .sizes = sizes, .size_count = 1
     };
     const struct libcamera_format raw = {
-        .fourcc = FORMAT_FOURCC('R', 'G', '1', '0'), .bits = 10, .sizes = modes, .size_count = 3
+        .fourcc = FORMAT_FOURCC('R', 'G', '1', '0'), .bits = 10, .sizes = modes, .size_count = 4
     };
     visit(arg, sensor ? &raw : &nv12);
 }
