@@ -328,6 +328,9 @@ WRAPPERS = {
     "another session": "setsid {cmd} & wait",
     "deaf": "trap '' TERM INT HUP; {cmd} & wait; sleep 100",
     "pipeline": "{cmd} | cat",
+    # what writes nothing is not ended by the end of our pipe
+    "hides another": "setsid sh -c 'while :; do sleep 1; done' {marker} & {cmd} & wait",
+    "hides one that is deaf": "setsid sh -c 'trap : TERM INT; while :; do sleep 1; done' {marker} & {cmd}",
 }
 
 
@@ -336,7 +339,7 @@ WRAPPERS = {
 def test_no_orphans(tmp_path, wrapper, end):
     marker = f"pcs-{uuid.uuid4()}"
     cmd = MJPEG.replace("-f mjpeg", f"-metadata title={marker} -f mjpeg")
-    with command(f"sh -c {shlex.quote(WRAPPERS[wrapper].format(cmd=cmd))}") as s:
+    with command(f"sh -c {shlex.quote(WRAPPERS[wrapper].format(cmd=cmd, marker=marker))}") as s:
         s.wait_log("sh: 320x240")
         assert len(processes_with(marker)) >= 3  # we, the supervisor, the program
         began = time.monotonic()
