@@ -48,6 +48,13 @@ void hub_on_demand(struct hub *hub, void (*changed)(void *arg), void *arg);
 void hub_request_key(struct hub *hub);
 bool hub_take_key_request(struct hub *hub);
 
+/*
+ * From now on `hub` is another name of `target`: its subscribers are moved there, and all calls but
+ * hub_free go there. Once, before anything was published to `hub`; `target` outlives it. For outputs that
+ * want "the stream" before it is known which one that is.
+ */
+void hub_follow(struct hub *hub, struct hub *target);
+
 /* The newest key frame with a reference, or NULL. */
 const struct frame *hub_ref_key(struct hub *hub);
 uint64_t hub_published(const struct hub *hub); /* frames so far */

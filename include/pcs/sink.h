@@ -22,7 +22,9 @@ struct sink;
 struct sink_env {
     const char *name;    /* of this camera */
     const char *version; /* of the program */
-    struct hub *hub;     /* encoded frames */
+    struct hub *hub;     /* the stream: encoded frames, in what --codec says or the camera has */
+    struct hub *jpeg, *h264; /* encoded frames in one codec each, made on demand */
+    struct hub *pictures; /* raw ones, or a camera's JPEG; a driver's buffers: keep them briefly */
 };
 
 struct sink_totals {

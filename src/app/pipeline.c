@@ -7,21 +7,23 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "capture/source.h"
-#include "encode/encode.h"
+#include "lane.h"
 #include "pcs/clock.h"
 #include "pcs/frame.h"
 #include "pcs/hub.h"
 #include "pcs/log.h"
-#include "pcs/pool.h"
 #include "pcs/stats.h"
 #include "pcs/stop.h"
 #include "settings.h"
 #include "sinks/sinks.h"
 #include "standby.h"
 
-#define POOL_IDLE_BYTES ((size_t)8 << 20) /* of copied packets; what is queued is not idle */
+/* What outputs may want; the stream is one of them. */
+static const enum format_id lanes[] = { FORMAT_H264, FORMAT_JPEG };
+#define LANES ((int)(sizeof lanes / sizeof lanes[0]))
 
 struct open_sink {
     const struct sink_backend *backend;
@@ -32,31 +34,24 @@ struct open_sink {
 struct pipeline {
     const struct settings *settings;
     struct stop *stop;
-    struct hub *raw, *packets;
-    struct pool *pool;
+    struct lane *lane[LANES];
+    struct hub
+        *stream; /* = the packets of the lane that outputs without a wish get, once it is known */
+    struct hub *pictures; /* what the source gives, for local programs */
     struct capture *capture;
     struct standby *standby; /* NULL: not wished */
     struct sink_env env;
     struct open_sink *sinks;
     size_t sink_count;
 
-    /* the capture thread's own */
-    struct copy *copy;
-    bool copying;
+    counter stood_in;
+    struct histogram capture_latency;
+    _Atomic(struct lane *) first; /* the stream's lane; NULL until the source says what it has */
 
-    counter copied, copy_dropped, offered, stood_in;
-    atomic_bool interrupted; /* stand-ins have gone out among what is copied */
-    atomic_bool overlay;     /* pictures are written on */
-    atomic_bool reconsider;  /* … or not any more: copy or encode? */
-    struct histogram capture_latency, copy_latency;
-
-    pthread_mutex_t making; /* held while the encode stage is started, before `lock` */
-    pthread_mutex_t lock;   /* guards what follows */
-    struct encode_config encode_config;
-    enum format_id output; /* what the outputs get; FORMAT_NONE until the source says what it has */
-    struct encode *encode; /* once set, fixed */
+    pthread_mutex_t lock; /* guards reason and why; held while `first` is decided */
     int reason;
     struct err why;
+    struct log_limit encoder_log; /* the capture thread's */
 };
 
 /* ---- in the capture thread ---- */
@@ -71,101 +66,68 @@ static void fail(struct pipeline *p, int code, const char *what)
     stop_request(p->stop);
 }
 
-static struct encode *get_encode(struct pipeline *p)
+/* Fatal only for the stream itself: a viewer who wants another codec does not end a recording. */
+static void no_encoder(struct pipeline *p, const struct lane *lane, const struct err *err)
 {
-    pthread_mutex_lock(&p->lock);
-    struct encode *encode = p->encode;
-    pthread_mutex_unlock(&p->lock);
-    return encode;
+    if (lane == atomic_load(&p->first)) {
+        fail(p, err->code, err->text);
+    } else {
+        log_limited(&p->encoder_log, 60 * CLOCK_S, LOG_ERROR, "%s", err->text);
+    }
 }
 
-/* The encode stage is started by whoever first has a picture for it. */
-static int need_encode(struct pipeline *p, enum format_id output, struct err *err)
+static struct lane *find_lane(struct pipeline *p, enum format_id codec)
 {
-    struct encode *encode = NULL;
-    int code = 0;
-    pthread_mutex_lock(&p->making);
-    if (!get_encode(p)) {
-        pthread_mutex_lock(&p->lock);
-        const struct encode_config config = p->encode_config;
-        pthread_mutex_unlock(&p->lock);
-        code = encode_start(&encode, &config, output, p->raw, p->packets, err);
+    for (int i = 0; i < LANES; i++) {
+        if (lanes[i] == codec) {
+            return p->lane[i];
+        }
     }
-    if (encode) {
-        pthread_mutex_lock(&p->lock);
-        p->encode = encode;
-        pthread_mutex_unlock(&p->lock);
-    }
-    pthread_mutex_unlock(&p->making);
-    return code;
+    return NULL;
 }
 
 /* Decided when the first camera is there, and kept: a camera of another kind after it is brought to the
- * same, as far as that can be done. */
-static enum format_id decide_output(struct pipeline *p, const struct format *source)
+ * same. */
+static struct lane *decide_first(struct pipeline *p, const struct format *source)
 {
     pthread_mutex_lock(&p->lock);
-    bool possible = source->id == p->output || encode_accepts(source, p->output);
-    if (p->output == FORMAT_NONE || !possible) {
-        p->output = encode_output(&p->encode_config, source->id);
+    struct lane *first = atomic_load(&p->first);
+    if (!first) {
+        first = find_lane(p, encode_output(&p->settings->encode, source->id));
+        hub_follow(p->stream, lane_packets(first));
+        atomic_store(&p->first, first);
     }
-    enum format_id output = p->output;
     pthread_mutex_unlock(&p->lock);
-    return output;
+    return first;
 }
 
 static void on_opened(void *arg, const struct format *format)
 {
     struct pipeline *p = arg;
-    struct err err = { 0 };
-    enum format_id output = decide_output(p, format);
-    bool untouched = format->transform == 0 && !atomic_load(&p->overlay);
-    p->copying = output == format->id && (untouched || !encode_accepts(format, output));
-    if (p->copying) {
-        if (!untouched) {
-            log_warn("the camera's %s goes out as it is: it cannot be turned or written on",
-                     format_info(output)->name);
+    struct lane *first = decide_first(p, format);
+    char what[100];
+    for (int i = 0; i < LANES; i++) {
+        if (!lane_opened(p->lane[i], format) && p->lane[i] == first) {
+            (void)snprintf(what, sizeof what, "cannot make %s from the %s of this source",
+                           format_info(lanes[i])->name, format_info(format->id)->name);
+            fail(p, -ENOTSUP, what);
         }
-        return;
     }
-    int code = encode_accepts(format, output)
-                   ? need_encode(p, output, &err)
-                   : err_set(&err, -ENOTSUP, "cannot make %s from the %s of this source",
-                             format_info(output)->name, format_info(format->id)->name);
-    if (code < 0) {
-        fail(p, code, err.text);
-    }
-}
-
-static void copy_one(struct pipeline *p, const struct frame *frame)
-{
-    const struct frame *packet = NULL;
-    if (atomic_load_explicit(&p->interrupted, memory_order_relaxed)) {
-        atomic_store(&p->interrupted, false);
-        copy_restart(p->copy);
-    }
-    int code = copy_frame(p->copy, frame, &packet);
-    if (code < 0) {
-        counter_add(&p->copy_dropped, 1);
-        return;
-    }
-    histogram_add(&p->copy_latency, clock_now_us() - frame->stage_us[STAGE_DEQUEUED]);
-    counter_add(encode_publish(p->packets, packet) ? &p->copied : &p->copy_dropped, 1);
 }
 
 static void on_frame(void *arg, const struct frame *frame)
 {
     struct pipeline *p = arg;
+    struct err err = { 0 };
     histogram_add(&p->capture_latency, frame->stage_us[STAGE_DEQUEUED] - frame->capture_us);
-    if (atomic_load_explicit(&p->reconsider, memory_order_relaxed)) {
-        atomic_store(&p->reconsider, false);
-        on_opened(p, &frame->format);
+    for (int i = 0; i < LANES; i++) {
+        int code = lane_frame(p->lane[i], frame, &err);
+        if (code < 0) {
+            no_encoder(p, p->lane[i], &err);
+        }
     }
-    if (p->copying) {
-        copy_one(p, frame);
-    } else {
-        counter_add(&p->offered, 1);
-        hub_publish(p->raw, frame);
+    if (hub_wanted(p->pictures)) {
+        hub_publish(p->pictures, frame);
     }
 }
 
@@ -204,27 +166,28 @@ static struct format upright(const struct format *source, const struct settings 
 static bool standby_wanted(void *arg, struct format *format)
 {
     struct pipeline *p = arg;
-    struct err err = { 0 };
-    pthread_mutex_lock(&p->lock);
-    enum format_id output = p->output;
-    if (output == FORMAT_NONE && settings_codec(p->settings) != FORMAT_NONE) {
-        output = encode_output(&p->encode_config, FORMAT_NONE);
+    bool wanted = false;
+    if (!atomic_load(&p->first) && settings_codec(p->settings) != FORMAT_NONE) {
+        const struct format none = { .id = FORMAT_NONE };
+        (void)decide_first(p, &none);
     }
-    pthread_mutex_unlock(&p->lock);
-    if (output == FORMAT_NONE || !hub_wanted(p->packets)) {
-        return false; /* with --codec auto the camera decides, and it has not been seen yet */
+    for (int i = 0; i < LANES; i++) {
+        wanted |= lane_wanted(p->lane[i]);
     }
     *format = upright(format, p->settings);
-    return need_encode(p, output, &err) == 0;
+    return wanted;
 }
 
 static void standby_picture(void *arg, const struct frame *picture)
 {
     struct pipeline *p = arg;
-    counter_add(&p->stood_in, 1);
-    counter_add(&p->offered, 1);
-    atomic_store(&p->interrupted, true);
-    hub_publish(p->raw, picture);
+    struct lane *first = atomic_load(&p->first);
+    for (int i = 0; i < LANES; i++) {
+        bool taken = lane_stand_in(p->lane[i], picture);
+        if (taken && (p->lane[i] == first || !first)) {
+            counter_add(&p->stood_in, 1);
+        }
+    }
 }
 
 /* ---- main's ---- */
@@ -264,22 +227,25 @@ static struct pipeline *pipeline_new(const struct settings *settings, struct sto
         return NULL;
     }
     pthread_mutex_init(&p->lock, NULL);
-    pthread_mutex_init(&p->making, NULL);
-    p->encode_config = settings->encode;
-    atomic_init(&p->overlay, settings->encode.overlay && *settings->encode.overlay);
     p->settings = settings;
     p->stop = stop;
-    p->raw = hub_new();
-    p->packets = hub_new();
-    p->pool = pool_new(POOL_IDLE_BYTES);
-    p->copy = p->pool ? copy_new(p->pool) : NULL;
-    p->env = (struct sink_env){ .name = settings->run.name,
-                                .version = "pi-camera-streamer " PCS_VERSION,
-                                .hub = p->packets };
-    if (!p->raw || !p->packets || !p->copy) {
+    p->stream = hub_new();
+    p->pictures = hub_new();
+    bool ok = p->stream && p->pictures;
+    for (int i = 0; ok && i < LANES; i++) {
+        p->lane[i] = lane_new(lanes[i], &settings->encode);
+        ok = p->lane[i] != NULL;
+    }
+    if (!ok) {
         pipeline_free(p);
         return NULL;
     }
+    p->env = (struct sink_env){ .name = settings->run.name,
+                                .version = "pi-camera-streamer " PCS_VERSION,
+                                .hub = p->stream,
+                                .jpeg = lane_packets(find_lane(p, FORMAT_JPEG)),
+                                .h264 = lane_packets(find_lane(p, FORMAT_H264)),
+                                .pictures = p->pictures };
     return p;
 }
 
@@ -321,11 +287,11 @@ void pipeline_end(struct pipeline *p)
 {
     standby_stop(p->standby);
     capture_stop(p->capture);
-    hub_end(p->raw);
-    if (p->encode) {
-        encode_stop(p->encode);
+    for (int i = 0; i < LANES; i++) {
+        lane_end(p->lane[i]);
     }
-    hub_end(p->packets);
+    hub_end(p->pictures);
+    hub_end(p->stream);
 }
 
 bool pipeline_delivered(struct pipeline *p)
@@ -377,33 +343,19 @@ void pipeline_free(struct pipeline *p)
     free(p->sinks);
     standby_free(p->standby);
     capture_free(p->capture);
-    encode_free(p->encode);
-    copy_free(p->copy);
-    hub_free(p->packets);
-    hub_free(p->raw);
-    pool_free(p->pool);
-    pthread_mutex_destroy(&p->making);
+    hub_free(p->stream);
+    hub_free(p->pictures);
+    for (int k = 0; k < LANES; k++) {
+        lane_free(p->lane[k]);
+    }
     pthread_mutex_destroy(&p->lock);
     free(p);
 }
 
 void pipeline_reconfigure(struct pipeline *p)
 {
-    const struct encode_config *config = &p->settings->encode;
-    pthread_mutex_lock(&p->making); /* a stage that is just being started has the old values */
-    pthread_mutex_lock(&p->lock);
-    p->encode_config = *config;
-    struct encode *encode = p->encode;
-    pthread_mutex_unlock(&p->lock);
-    if (encode) {
-        encode_set_bitrate(encode, config->bitrate);
-        encode_set_quality(encode, (int)config->quality);
-        encode_set_overlay(encode, config->overlay);
-    }
-    pthread_mutex_unlock(&p->making);
-    bool overlay = config->overlay && *config->overlay;
-    if (atomic_exchange(&p->overlay, overlay) != overlay) {
-        atomic_store(&p->reconsider, true);
+    for (int i = 0; i < LANES; i++) {
+        lane_reconfigure(p->lane[i], &p->settings->encode);
     }
     capture_reconfigure(p->capture);
     for (size_t i = 0; i < p->sink_count; i++) {
@@ -423,25 +375,22 @@ int pipeline_failed(struct pipeline *p, struct err *err)
     return reason;
 }
 
+/* The stream's lane, or while that is not known the one that would be. */
+static struct lane *first_lane(struct pipeline *p)
+{
+    struct lane *first = atomic_load(&p->first);
+    return first ? first : p->lane[0];
+}
+
 void pipeline_get_totals(struct pipeline *p, struct pipeline_totals *out)
 {
-    struct encode_stats es = { 0 };
-    struct encode *encode = get_encode(p);
-    if (encode) {
-        encode_get_stats(encode, &es);
-    }
-    *out = (struct pipeline_totals){ 0 };
+    struct lane_stats ls;
+    lane_get_stats(first_lane(p), &ls);
+    *out = (struct pipeline_totals){ .encoded = ls.encoded, .dropped = ls.dropped };
     capture_get_stats(p->capture, &out->capture);
     out->stood_in = counter_get(&p->stood_in);
     out->captured = out->capture.captured + out->stood_in;
-    out->encoded = counter_get(&p->copied) + es.encoded;
-    /* What the encode stage was not offered because it rested was dropped before encoding too. */
-    uint64_t offered = counter_get(&p->offered);
-    out->dropped = counter_get(&p->copy_dropped) + es.dropped +
-                   (offered > es.taken ? offered - es.taken : 0);
-    for (size_t i = 0; i < sizeof out->encoder; i++) {
-        out->encoder[i] = es.encoder[i];
-    }
+    memcpy(out->encoder, ls.encoder, sizeof out->encoder);
 }
 
 const char *pipeline_sink(struct pipeline *p, size_t i, struct sink_totals *out)
@@ -465,9 +414,7 @@ struct cJSON *pipeline_outputs_json(struct pipeline *p)
 struct cJSON *pipeline_latency_json(struct pipeline *p)
 {
     struct cJSON *o = cJSON_CreateObject();
-    struct encode *encode = get_encode(p);
     cJSON_AddItemToObject(o, "capture", histogram_json(&p->capture_latency));
-    cJSON_AddItemToObject(o, "encode",
-                          histogram_json(encode ? encode_latency(encode) : &p->copy_latency));
+    cJSON_AddItemToObject(o, "encode", histogram_json(lane_latency(first_lane(p))));
     return o;
 }

@@ -32,6 +32,7 @@ struct hub {
     bool ended;
     atomic_bool wanted, key_requested;
     _Atomic uint64_t published;
+    _Atomic(struct hub *) target; /* set once: hub_follow */
     void (*changed)(void *arg);
     void *changed_arg;
 };
@@ -66,6 +67,13 @@ static struct list *list_make(const struct list *old, struct queue *with,
         list->queue[list->count++] = queue_ref(with);
     }
     return list;
+}
+
+/* Whom a call to `hub` is for. */
+static struct hub *resolve(const struct hub *hub)
+{
+    struct hub *target = atomic_load_explicit(&hub->target, memory_order_acquire);
+    return target ? target : (struct hub *)hub;
 }
 
 struct hub *hub_new(void)
@@ -127,6 +135,7 @@ static void push_to_all(struct hub *hub, const struct frame *frame)
 
 void hub_publish(struct hub *hub, const struct frame *frame)
 {
+    hub = resolve(hub);
     pthread_mutex_lock(&hub->producing);
     push_to_all(hub, frame);
     pthread_mutex_unlock(&hub->producing);
@@ -152,6 +161,7 @@ static bool take_turn(struct hub *hub, struct frame *frame)
 
 bool hub_publish_next(struct hub *hub, struct frame *frame)
 {
+    hub = resolve(hub);
     pthread_mutex_lock(&hub->producing);
     bool ours = take_turn(hub, frame);
     if (ours) {
@@ -163,6 +173,7 @@ bool hub_publish_next(struct hub *hub, struct frame *frame)
 
 void hub_end(struct hub *hub)
 {
+    hub = resolve(hub);
     pthread_mutex_lock(&hub->lock);
     hub->ended = true;
     pthread_mutex_unlock(&hub->lock);
@@ -189,9 +200,20 @@ static void replace_list(struct hub *hub, struct list *list)
     }
 }
 
-int hub_subscribe(struct hub *hub, struct queue *q)
+/* The hub that a call is for, locked. A hub that begins to follow another does so under its lock. */
+static struct hub *lock_resolved(struct hub *hub)
 {
     pthread_mutex_lock(&hub->lock);
+    for (struct hub *target; (target = resolve(hub)) != hub; hub = target) {
+        pthread_mutex_unlock(&hub->lock);
+        pthread_mutex_lock(&target->lock);
+    }
+    return hub;
+}
+
+int hub_subscribe(struct hub *hub, struct queue *q)
+{
+    hub = lock_resolved(hub);
     struct list *list = list_make(hub->list, q, NULL);
     if (!list) {
         pthread_mutex_unlock(&hub->lock);
@@ -208,7 +230,7 @@ int hub_subscribe(struct hub *hub, struct queue *q)
 
 void hub_unsubscribe(struct hub *hub, struct queue *q)
 {
-    pthread_mutex_lock(&hub->lock);
+    hub = lock_resolved(hub);
     struct list *list = list_make(hub->list, NULL, q);
     if (!list) {
         /* No memory for a shorter list: closing the queue has the same effect for its reader. */
@@ -219,14 +241,31 @@ void hub_unsubscribe(struct hub *hub, struct queue *q)
     replace_list(hub, list);
 }
 
+void hub_follow(struct hub *hub, struct hub *target)
+{
+    pthread_mutex_lock(&hub->lock);
+    struct list *list = hub->list;
+    hub->list = NULL;
+    atomic_store_explicit(&hub->target, target, memory_order_release);
+    bool ended = hub->ended;
+    pthread_mutex_unlock(&hub->lock);
+    for (size_t i = 0; list && i < list->count; i++) {
+        if (ended || hub_subscribe(target, list->queue[i]) < 0) {
+            queue_close(list->queue[i]);
+        }
+    }
+    list_unref(list);
+}
+
 bool hub_wanted(const struct hub *hub)
 {
+    hub = resolve(hub);
     return atomic_load_explicit(&hub->wanted, memory_order_acquire);
 }
 
 void hub_on_demand(struct hub *hub, void (*changed)(void *arg), void *arg)
 {
-    pthread_mutex_lock(&hub->lock);
+    hub = lock_resolved(hub);
     hub->changed = changed;
     hub->changed_arg = arg;
     pthread_mutex_unlock(&hub->lock);
@@ -234,18 +273,19 @@ void hub_on_demand(struct hub *hub, void (*changed)(void *arg), void *arg)
 
 void hub_request_key(struct hub *hub)
 {
-    atomic_store(&hub->key_requested, true);
+    atomic_store(&resolve(hub)->key_requested, true);
 }
 
 bool hub_take_key_request(struct hub *hub)
 {
+    hub = resolve(hub);
     return atomic_load_explicit(&hub->key_requested, memory_order_relaxed) &&
            atomic_exchange(&hub->key_requested, false);
 }
 
 const struct frame *hub_ref_key(struct hub *hub)
 {
-    pthread_mutex_lock(&hub->lock);
+    hub = lock_resolved(hub);
     const struct frame *key = hub->key ? frame_ref(hub->key) : NULL;
     pthread_mutex_unlock(&hub->lock);
     return key;
@@ -253,5 +293,5 @@ const struct frame *hub_ref_key(struct hub *hub)
 
 uint64_t hub_published(const struct hub *hub)
 {
-    return atomic_load_explicit(&hub->published, memory_order_relaxed);
+    return atomic_load_explicit(&resolve(hub)->published, memory_order_relaxed);
 }
