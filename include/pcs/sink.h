@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Sink: an output. One file, one line in src/sinks/sinks.c, one line of CMake; it brings its options
+ * Sink: an output. One file, one line in src/app/outputs.c, one line of CMake; it brings its options
  * with it. A sink subscribes to the hub it is given, works in its own thread, and never slows the
  * producer.
  * Life: open → (frames flow) → finish → free, all by the supervisor. Threads: main; report: any.
@@ -16,6 +16,8 @@
 
 struct cJSON;
 struct hub;
+struct pipeline;
+struct serve_config;
 struct sink;
 
 /* What the program tells every sink. Borrowed; outlives the sink. */
@@ -25,6 +27,8 @@ struct sink_env {
     struct hub *hub;     /* the stream: encoded frames, in what --codec says or the camera has */
     struct hub *jpeg, *h264; /* encoded frames in one codec each, made on demand */
     struct hub *pictures; /* raw ones, or a camera's JPEG; a driver's buffers: keep them briefly */
+    const struct serve_config *serve;
+    struct pipeline *pipeline; /* for those of src/app, which report on it and steer it */
 };
 
 struct sink_totals {
@@ -34,11 +38,14 @@ struct sink_totals {
 };
 
 struct sink_backend {
-    const char *kind; /* "push": in logs, the summary, the INI section */
+    const char *kind;    /* "push": in logs and the summary */
+    const char *section; /* of its options; NULL: its kind */
     const struct option_def *options;
     size_t option_count;
     size_t config_size;
     bool (*wanted)(const void *config);
+    /* Take your usual place, unless the config has another one: --serve. NULL: is not served. */
+    void (*serve)(void *config);
     /* Judge the options together, before anything is opened. 0, or negative with err. */
     int (*check)(const void *config, struct err *err);
     int (*open)(struct sink **out, const void *config, const struct sink_env *env, struct err *err);

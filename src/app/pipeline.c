@@ -11,6 +11,7 @@
 
 #include "capture/source.h"
 #include "lane.h"
+#include "outputs.h"
 #include "pcs/clock.h"
 #include "pcs/frame.h"
 #include "pcs/hub.h"
@@ -18,7 +19,6 @@
 #include "pcs/stats.h"
 #include "pcs/stop.h"
 #include "settings.h"
-#include "sinks/sinks.h"
 #include "standby.h"
 
 /* What outputs may want; the stream is one of them. */
@@ -195,7 +195,7 @@ static void standby_picture(void *arg, const struct frame *picture)
 static int open_sinks(struct pipeline *p, struct err *err)
 {
     size_t count = 0;
-    while (sink_backends[count]) {
+    while (outputs[count]) {
         count++;
     }
     p->sinks = calloc(count + 1, sizeof(struct open_sink));
@@ -203,7 +203,7 @@ static int open_sinks(struct pipeline *p, struct err *err)
         return err_set(err, -ENOMEM, "out of memory");
     }
     for (size_t i = 0; i < count; i++) {
-        const struct sink_backend *b = sink_backends[i];
+        const struct sink_backend *b = outputs[i];
         const void *config = p->settings->sinks[i];
         struct open_sink *s = &p->sinks[p->sink_count];
         if (!b->wanted(config)) {
@@ -245,7 +245,9 @@ static struct pipeline *pipeline_new(const struct settings *settings, struct sto
                                 .hub = p->stream,
                                 .jpeg = lane_packets(find_lane(p, FORMAT_JPEG)),
                                 .h264 = lane_packets(find_lane(p, FORMAT_H264)),
-                                .pictures = p->pictures };
+                                .pictures = p->pictures,
+                                .serve = &settings->serve,
+                                .pipeline = p };
     return p;
 }
 

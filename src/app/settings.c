@@ -7,9 +7,9 @@
 #include <unistd.h>
 
 #include "capture/source.h"
+#include "outputs.h"
 #include "pcs/clock.h"
 #include "pcs/option.h"
-#include "sinks/sinks.h"
 
 static const struct option_def run_options[] = {
     { .name = "name",
@@ -41,6 +41,50 @@ static const struct option_def run_options[] = {
       .help = "log a line of health this often; 0 = never" },
 };
 
+#define SERVE(field) offsetof(struct serve_config, field)
+
+static const struct option_def serve_options[] = {
+    { .name = "serve",
+      .type = OPTION_FLAG,
+      .offset = SERVE(all),
+      .help = "offer everything at its usual place: ports 8080, 8765, 8888, 9999, /video_stream" },
+    { .name = "address",
+      .type = OPTION_STRING,
+      .offset = SERVE(address),
+      .value = "127.0.0.1",
+      .arg = "ADDRESS",
+      .help = "listen for visitors on this address only; 0.0.0.0 or :: = all" },
+    { .name = "max-clients",
+      .type = OPTION_INT,
+      .offset = SERVE(max_clients),
+      .value = "100",
+      .min = 1,
+      .max = 100000,
+      .arg = "N",
+      .help = "visitors of each kind at the same time; one more is refused" },
+    { .name = "auth-token",
+      .type = OPTION_STRING,
+      .offset = SERVE(token),
+      .value = "auto",
+      .arg = "TOKEN|auto|none",
+      .help = "what web visitors must know (auto: made and kept, needed but on loopback)" },
+    { .name = "allow-origin",
+      .type = OPTION_LIST,
+      .offset = SERVE(origins),
+      .arg = "ORIGIN",
+      .help = "a site whose pages may use WebSocket and API here" },
+    { .name = "tls-cert",
+      .type = OPTION_STRING,
+      .offset = SERVE(tls_cert),
+      .arg = "FILE",
+      .help = "certificate chain (PEM): HTTPS in place of HTTP" },
+    { .name = "tls-key",
+      .type = OPTION_STRING,
+      .offset = SERVE(tls_key),
+      .arg = "FILE",
+      .help = "its private key (PEM)" },
+};
+
 static const struct option_def picture_options[] = {
     { .name = "standby",
       .type = OPTION_ONOFF,
@@ -62,7 +106,7 @@ static size_t count_sources(void)
 static size_t count_sinks(void)
 {
     size_t n = 0;
-    while (sink_backends[n]) {
+    while (outputs[n]) {
         n++;
     }
     return n;
@@ -78,7 +122,7 @@ static int make_configs(struct settings *s)
         ok = s->sources[i] != NULL;
     }
     for (size_t i = 0; ok && i < count_sinks(); i++) {
-        s->sinks[i] = calloc(1, sink_backends[i]->config_size + 1);
+        s->sinks[i] = calloc(1, outputs[i]->config_size + 1);
         ok = s->sinks[i] != NULL;
     }
     return ok ? 0 : -ENOMEM;
@@ -103,10 +147,13 @@ static size_t list_parts(struct settings *s, struct option_part *parts)
     parts[n++] =
         (struct option_part){ "picture", picture_options, OPTION_COUNT(picture_options), &s->run };
     parts[n++] = (struct option_part){ "encode", encode_options, encode_option_count, &s->encode };
-    for (size_t i = 0; sink_backends[i]; i++) {
-        const struct sink_backend *b = sink_backends[i];
-        parts[n++] = (struct option_part){ b->kind, b->options, b->option_count, s->sinks[i] };
+    for (size_t i = 0; outputs[i]; i++) {
+        const struct sink_backend *b = outputs[i];
+        parts[n++] = (struct option_part){ b->section ? b->section : b->kind, b->options,
+                                           b->option_count, s->sinks[i] };
     }
+    parts[n++] =
+        (struct option_part){ "serve", serve_options, OPTION_COUNT(serve_options), &s->serve };
     parts[n++] = (struct option_part){ "run", run_options, OPTION_COUNT(run_options), &s->run };
     return n;
 }
@@ -115,7 +162,7 @@ struct settings *settings_new(void)
 {
     struct settings *s = calloc(1, sizeof *s);
     struct option_part *parts =
-        calloc(count_sources() + count_sinks() + 6, sizeof(struct option_part));
+        calloc(count_sources() + count_sinks() + 7, sizeof(struct option_part));
     if (s && parts && make_configs(s) == 0) {
         s->options =
             options_new("pi-camera-streamer", PCS_VERSION,
@@ -150,16 +197,35 @@ void settings_free(struct settings *s)
     free(s);
 }
 
-static int check_sinks(const struct settings *s, struct err *err)
+/* With no output named at all, the first one that serves does. */
+static void place_outputs(struct settings *s)
+{
+    bool any = s->serve.all;
+    for (size_t i = 0; outputs[i]; i++) {
+        any |= outputs[i]->wanted(s->sinks[i]);
+    }
+    for (size_t i = 0; outputs[i]; i++) {
+        if (outputs[i]->serve && (s->serve.all || !any)) {
+            outputs[i]->serve(s->sinks[i]);
+            any = true;
+        }
+    }
+}
+
+static int check_sinks(struct settings *s, struct err *err)
 {
     bool any = false;
-    for (size_t i = 0; sink_backends[i]; i++) {
-        const struct sink_backend *b = sink_backends[i];
+    place_outputs(s);
+    for (size_t i = 0; outputs[i]; i++) {
+        const struct sink_backend *b = outputs[i];
         int code = b->check ? b->check(s->sinks[i], err) : 0;
         if (code < 0) {
             return code;
         }
         any |= b->wanted(s->sinks[i]);
+    }
+    if ((s->serve.tls_cert == NULL) != (s->serve.tls_key == NULL)) {
+        return err_set(err, -EINVAL, "--tls-cert and --tls-key: give both or none");
     }
     return any ? 0 : err_set(err, -EINVAL, "no output: say where to send it with --dest-ip HOST");
 }

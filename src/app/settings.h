@@ -13,6 +13,7 @@
 #include "capture/capture.h"
 #include "encode/encode.h"
 #include "pcs/err.h"
+#include "pcs/serve.h"
 
 struct options;
 
@@ -26,9 +27,10 @@ struct run_config {
 struct settings {
     struct capture_config capture;
     struct encode_config encode;
+    struct serve_config serve;
     struct run_config run;
     void **sources; /* parallel to source_backends */
-    void **sinks;   /* parallel to sink_backends */
+    void **sinks;   /* parallel to outputs */
     char host[65];
     struct options *options;
 };

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT */
+#include "outputs.h"
+
+#include <stddef.h>
+
+#include "sinks/push.h"
+
+const struct sink_backend *const outputs[] = {
+    &sink_push,
+    NULL,
+};
