@@ -49,6 +49,8 @@ struct sink_backend {
     /* Judge the options together, before anything is opened. 0, or negative with err. */
     int (*check)(const void *config, struct err *err);
     int (*open)(struct sink **out, const void *config, const struct sink_env *env, struct err *err);
+    /* Everything is running: let visitors in. May be NULL. */
+    int (*start)(struct sink *sink, struct err *err);
     /* The config's live options changed (SIGHUP). May be NULL. */
     void (*reconfigure)(struct sink *sink, const void *config);
     /* The hub has ended: deliver what is queued until `deadline_us`, then stop. Blocks. */

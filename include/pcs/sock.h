@@ -24,7 +24,11 @@ struct stop;
  */
 int sock_listen(const char *address, int port, int *out, struct err *err);
 
-/* Next connection, or -EAGAIN. `name` gets "1.2.3.4:567". */
+/* A UNIX stream socket at `path`. One that nobody listens on any more is replaced. */
+int sock_listen_unix(const char *path, int *out, struct err *err);
+bool sock_loopback(int fd); /* can only this machine reach this listener? */
+
+/* Next connection, or -EAGAIN. `name` gets "1.2.3.4:567", "local" of a UNIX socket. */
 int sock_accept(int listener, int *out, char name[SOCK_NAME_MAX]);
 
 /*

@@ -3,9 +3,12 @@
 
 #include <stddef.h>
 
+#include "http.h"
 #include "sinks/push.h"
 
 const struct sink_backend *const outputs[] = {
     &sink_push,
+    &sink_http,
+    &sink_ws,
     NULL,
 };

@@ -41,6 +41,7 @@ struct pipeline {
     struct capture *capture;
     struct standby *standby; /* NULL: not wished */
     struct sink_env env;
+    struct site *site; /* the outputs' own */
     struct open_sink *sinks;
     size_t sink_count;
 
@@ -220,6 +221,16 @@ static int open_sinks(struct pipeline *p, struct err *err)
     return 0;
 }
 
+static int start_sinks(struct pipeline *p, struct err *err)
+{
+    int code = 0;
+    for (size_t i = 0; i < p->sink_count && code == 0; i++) {
+        const struct open_sink *s = &p->sinks[i];
+        code = s->backend->start ? s->backend->start(s->sink, err) : 0;
+    }
+    return code;
+}
+
 static struct pipeline *pipeline_new(const struct settings *settings, struct stop *stop)
 {
     struct pipeline *p = calloc(1, sizeof *p);
@@ -275,6 +286,7 @@ int pipeline_start(struct pipeline **out, const struct settings *settings, struc
         code = standby_start(&p->standby, p->capture, &standby);
         code = code < 0 ? err_set(err, code, "standby: %s", err_text(code)) : 0;
     }
+    code = code == 0 ? start_sinks(p, err) : code;
     if (code < 0) {
         pipeline_end(p);
         pipeline_finish(p, 0);
@@ -402,6 +414,11 @@ const char *pipeline_sink(struct pipeline *p, size_t i, struct sink_totals *out)
     }
     p->sinks[i].backend->totals(p->sinks[i].sink, out);
     return p->sinks[i].backend->kind;
+}
+
+struct site **pipeline_site(struct pipeline *p)
+{
+    return &p->site;
 }
 
 struct cJSON *pipeline_outputs_json(struct pipeline *p)

@@ -2,7 +2,8 @@
 /*
  * The sender's sentence: capture → (copy | encode) → hub → sinks. What the camera compressed itself
  * is copied into packets in the capture thread; pictures go through the raw hub to the encode thread.
- * Life: pipeline_start → pipeline_end → pipeline_finish → pipeline_free. Threads: main.
+ * Life: pipeline_start → pipeline_end → pipeline_finish → pipeline_free. Threads: main; the figures
+ * (totals, sinks, JSON) from any, from the sinks' start to the end of their finish.
  */
 #pragma once
 
@@ -16,6 +17,7 @@
 struct cJSON;
 struct pipeline;
 struct settings;
+struct site;
 struct stop;
 
 /* `stop` is requested when the source has ended. */
@@ -45,6 +47,8 @@ struct pipeline_totals {
 void pipeline_get_totals(struct pipeline *p, struct pipeline_totals *out);
 /* Totals of the i-th open sink; its kind, or NULL when there are no more. */
 const char *pipeline_sink(struct pipeline *p, size_t i, struct sink_totals *out);
+
+struct site **pipeline_site(struct pipeline *p); /* where the outputs keep what they share */
 
 struct cJSON *pipeline_outputs_json(struct pipeline *p);
 struct cJSON *pipeline_latency_json(struct pipeline *p);

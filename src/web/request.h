@@ -61,7 +61,7 @@ void web_reply_file(struct web_request *r, const struct web_file *file);
 /*
  * Answer later: the handle stays valid until it is resumed, which must happen once. web_resume: the request,
  * to be answered now, or NULL when its client has gone. Both in the web thread (see web_post).
- * Before web_free, always. NULL: no memory, answered with a 503.
+ * Before web_free, always. NULL: no memory, and the request is still to be answered.
  */
 struct web_later *web_defer(struct web_request *r);
 struct web_request *web_resume(struct web_later *later);

@@ -63,10 +63,16 @@ struct web_place {
     const char *path;
     int fd;
 };
-/* Bound and listening from here on, served from web_start on. `exposed`: others than this machine can reach
- * it. `url` gets where a browser finds it, without token: "http://127.0.0.1:8080", "unix:/run/x". */
-int web_listen(struct web *web, const struct web_place *place, bool *exposed, char url[200],
+struct web_spot {
+    bool exposed;   /* others than this machine can reach it */
+    int port;       /* 0 for a UNIX socket */
+    char name[120]; /* "127.0.0.1 port 8080", "/run/x" */
+    char url[200];  /* where a browser finds it, without token: "//127.0.0.1:8080"; "" */
+};
+/* Bound and listening from here on, served from web_start on. */
+int web_listen(struct web *web, const struct web_place *place, struct web_spot *out,
                struct err *err);
+bool web_is_secure(const struct web *web); /* HTTPS */
 
 /* What visitors must know, NULL = nothing; copied. Before web_start. */
 int web_set_token(struct web *web, const char *token);

@@ -7,17 +7,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-/* How the bytes travel. TLS is one more of these. */
-struct conn_transport {
-    ssize_t (*sendv)(struct conn *c, const struct iovec *iov, int count);
-    ssize_t (*recvv)(struct conn *c, const struct iovec *iov, int count);
-    void (*shutdown)(struct conn *c);
-};
-
-struct conn {
-    int fd;
-    const struct conn_transport *transport;
-};
+#include "conn_internal.h"
 
 static ssize_t plain_result(ssize_t n)
 {
@@ -51,20 +41,28 @@ static void plain_shutdown(struct conn *c)
     (void)shutdown(c->fd, SHUT_WR); /* the peer may have gone first */
 }
 
-static const struct conn_transport plain = { plain_sendv, plain_recvv, plain_shutdown };
+static const struct conn_transport plain = { plain_sendv, plain_recvv, plain_shutdown, NULL };
 
-struct conn *conn_new(int fd)
+struct conn *conn_with(int fd, const struct conn_transport *transport, void *state)
 {
     struct conn *c = malloc(sizeof *c);
     if (c) {
-        *c = (struct conn){ .fd = fd, .transport = &plain };
+        *c = (struct conn){ .fd = fd, .transport = transport, .state = state };
     }
     return c;
+}
+
+struct conn *conn_new(int fd)
+{
+    return conn_with(fd, &plain, NULL);
 }
 
 void conn_free(struct conn *c)
 {
     if (c) {
+        if (c->transport->finish) {
+            c->transport->finish(c);
+        }
         close(c->fd);
         free(c);
     }

@@ -9,6 +9,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "pcs/stop.h"
@@ -27,6 +28,10 @@ void sock_name(const struct sockaddr *addr, char name[SOCK_NAME_MAX])
             inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof host);
             (void)snprintf(name, SOCK_NAME_MAX, "[%s]:%d", host, ntohs(in6->sin6_port));
         }
+        return;
+    }
+    if (addr->sa_family == AF_UNIX) {
+        (void)snprintf(name, SOCK_NAME_MAX, "local");
         return;
     }
     const struct sockaddr_in *in = (const struct sockaddr_in *)addr;
@@ -132,9 +137,78 @@ int sock_listen(const char *address, int port, int *out, struct err *err)
     return 0;
 }
 
+/* Is the socket file of one who has gone? */
+static bool deserted(const struct sockaddr_un *un)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    bool refused = fd >= 0 && connect(fd, (const struct sockaddr *)un, sizeof *un) < 0 &&
+                   errno == ECONNREFUSED;
+    if (fd >= 0) {
+        close(fd);
+    }
+    return refused;
+}
+
+static int bind_unix(int fd, const struct sockaddr_un *un)
+{
+    if (bind(fd, (const struct sockaddr *)un, sizeof *un) == 0) {
+        return 0;
+    }
+    if (errno != EADDRINUSE || !deserted(un)) {
+        return -errno;
+    }
+    (void)unlink(un->sun_path); /* then the second try says why not */
+    return bind(fd, (const struct sockaddr *)un, sizeof *un) == 0 ? 0 : -errno;
+}
+
+int sock_listen_unix(const char *path, int *out, struct err *err)
+{
+    struct sockaddr_un un = { .sun_family = AF_UNIX };
+    if (!*path || strlen(path) >= sizeof un.sun_path) {
+        return err_set(err, -ENAMETOOLONG, "%s: a UNIX socket's path has 1 to %zu bytes", path,
+                       sizeof un.sun_path - 1);
+    }
+    memcpy(un.sun_path, path, strlen(path));
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int code = fd < 0 ? -errno : bind_unix(fd, &un);
+    if (code == 0 && listen(fd, BACKLOG) < 0) {
+        code = -errno;
+    }
+    if (code < 0) {
+        if (fd >= 0) {
+            close(fd);
+        }
+        return err_set(err, code, "cannot listen on %s: %s", path, err_text(code));
+    }
+    *out = fd;
+    return 0;
+}
+
+bool sock_loopback(int fd)
+{
+    struct sockaddr_storage addr = { 0 };
+    socklen_t size = sizeof addr;
+    if (getsockname(fd, (struct sockaddr *)&addr, &size) < 0) {
+        return false;
+    }
+    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&addr;
+    const struct sockaddr_in *in = (const struct sockaddr_in *)&addr;
+    switch (addr.ss_family) {
+    case AF_UNIX:
+        return true;
+    case AF_INET6:
+        return IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr) ||
+               (IN6_IS_ADDR_V4MAPPED(&in6->sin6_addr) && in6->sin6_addr.s6_addr[12] == 127);
+    case AF_INET:
+        return ntohl(in->sin_addr.s_addr) >> 24 == 127;
+    default:
+        return false;
+    }
+}
+
 int sock_accept(int listener, int *out, char name[SOCK_NAME_MAX])
 {
-    struct sockaddr_storage addr;
+    struct sockaddr_storage addr = { 0 };
     socklen_t size = sizeof addr;
     int fd;
     do {

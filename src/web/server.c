@@ -1,0 +1,499 @@
+/* SPDX-License-Identifier: MIT */
+#include "server.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "client.h"
+#include "feed_internal.h"
+#include "pcs/clock.h"
+#include "pcs/log.h"
+#include "pcs/serve.h"
+#include "pcs/sock.h"
+#include "pcs/tls.h"
+
+#define ACCEPTS_A_TURN 64
+#define SPARE_FDS      256 /* for the rest of the program */
+
+struct web_job {
+    struct web_job *next;
+    void (*run)(void *arg);
+    void *arg;
+};
+
+/* ---- in the web thread ---- */
+
+void web_woken(struct web *w)
+{
+    if (!w->awake) {
+        w->awake = true;
+        thread_busy();
+    }
+}
+
+void web_take_client(struct web *w)
+{
+    counter_add(&w->clients, 1);
+    counter_add(&w->clients_total, 1);
+}
+
+void web_drop_client(struct web *w)
+{
+    atomic_fetch_sub_explicit(&w->clients, 1, memory_order_relaxed);
+}
+
+static void begin_stop(struct web *w);
+
+static void run_jobs(struct web *w)
+{
+    pthread_mutex_lock(&w->lock);
+    struct web_job *job = w->first_job;
+    w->first_job = NULL;
+    w->last_job = &w->first_job;
+    pthread_mutex_unlock(&w->lock);
+    while (job) {
+        struct web_job *next = job->next;
+        job->run(job->arg);
+        free(job);
+        job = next;
+    }
+}
+
+static void on_wake(int fd, short what, void *arg)
+{
+    struct web *w = arg;
+    uint64_t n;
+    (void)what;
+    web_woken(w);
+    (void)!read(fd, &n, sizeof n); /* nothing to read: woken for nothing */
+    run_jobs(w);
+    pthread_mutex_lock(&w->lock);
+    bool stop = w->stop_wanted && !w->stopping;
+    pthread_mutex_unlock(&w->lock);
+    if (stop) {
+        begin_stop(w);
+    }
+}
+
+static void set_paused(struct web *w, bool paused)
+{
+    w->paused = paused;
+    for (size_t i = 0; i < w->listener_count; i++) {
+        struct event *event = w->listener[i].event;
+        if (event) {
+            (void)(paused ? event_del(event)
+                          : event_add(event, NULL)); /* tried again by the sweep */
+        }
+    }
+}
+
+void web_resume_accepting(struct web *w)
+{
+    if (w->paused && !w->stopping) {
+        set_paused(w, false);
+    }
+}
+
+/* Room for one more connection: who has waited longest for a request that does not come, goes. */
+static bool make_room(struct web *w)
+{
+    struct client *oldest = TAILQ_FIRST(&w->waiting);
+    if (w->connections < w->max_connections && w->buffered < WEB_BUFFERED_MAX) {
+        return true;
+    }
+    if (oldest) {
+        client_free(oldest);
+        return true;
+    }
+    return false;
+}
+
+static void on_accept(int listener, short what, void *arg)
+{
+    struct web_listener *l = arg;
+    struct web *w = l->web;
+    (void)what;
+    web_woken(w);
+    for (int i = 0; i < ACCEPTS_A_TURN; i++) {
+        char name[SOCK_NAME_MAX];
+        int fd, code = sock_accept(listener, &fd, name);
+        if (code == -EAGAIN) {
+            return;
+        }
+        if (code < 0) { /* no more descriptors: not before some are free */
+            set_paused(w, true);
+            return;
+        }
+        if (make_room(w)) {
+            client_new(l, fd, name);
+        } else {
+            counter_add(&w->rejected, 1);
+            close(fd);
+        }
+    }
+}
+
+/* The waiting ones stand in the order of their deadlines: all have the same time. */
+static void expire(struct web *w, int64_t now_us)
+{
+    struct client *c;
+    while ((c = TAILQ_FIRST(&w->waiting)) != NULL && c->deadline_us <= now_us) {
+        client_expire(c);
+    }
+    while (w->buffered >= WEB_BUFFERED_MAX && (c = TAILQ_FIRST(&w->waiting)) != NULL) {
+        client_free(c);
+    }
+}
+
+static void on_sweep(int fd, short what, void *arg)
+{
+    struct web *w = arg;
+    struct web_feed *feed;
+    int64_t now_us = clock_now_us();
+    (void)fd;
+    (void)what;
+    web_woken(w);
+    expire(w, now_us);
+    TAILQ_FOREACH(feed, &w->feeds, link)
+    {
+        feed_sweep(feed, now_us);
+    }
+    web_resume_accepting(w);
+}
+
+/* ---- the end ---- */
+
+static void close_listeners(struct web *w)
+{
+    for (size_t i = 0; i < w->listener_count; i++) {
+        struct web_listener *l = &w->listener[i];
+        if (l->event) {
+            event_free(l->event);
+            l->event = NULL;
+        }
+        if (l->fd >= 0) {
+            close(l->fd);
+            l->fd = -1;
+            if (l->path) {
+                (void)unlink(l->path); /* somebody may have cleaned up */
+            }
+        }
+    }
+}
+
+static void close_all(struct client_list *list)
+{
+    struct client *c;
+    while ((c = TAILQ_FIRST(list)) != NULL) {
+        client_free(c);
+    }
+}
+
+static void begin_stop(struct web *w)
+{
+    struct web_feed *feed;
+    struct client *c, *next;
+    w->stopping = true;
+    close_listeners(w);
+    for (c = TAILQ_FIRST(&w->waiting); c; c = next) {
+        next = TAILQ_NEXT(c, link);
+        if (c->state == CLIENT_READING) {
+            client_free(c);
+        }
+    }
+    TAILQ_FOREACH(feed, &w->feeds, link)
+    {
+        feed_end(feed);
+    }
+}
+
+/* Who only lingers has all that is for him. */
+static bool finished(const struct web *w)
+{
+    const struct client *c;
+    if (!w->stopping || clock_now_us() >= w->stop_us) {
+        return w->stopping;
+    }
+    TAILQ_FOREACH(c, &w->waiting, link)
+    {
+        if (c->state == CLIENT_SENDING) {
+            return false;
+        }
+    }
+    return TAILQ_EMPTY(&w->others);
+}
+
+static void run(void *arg)
+{
+    struct web *w = arg;
+    const struct timeval second = { .tv_sec = 1 }, soon = { .tv_usec = 20000 };
+    (void)event_add(w->sweep, &second); /* cannot fail: its memory is there */
+    bool hurried = false;
+    while (!finished(w)) {
+        if (w->stopping && !hurried) {
+            hurried = event_add(w->sweep, &soon) == 0;
+        }
+        w->awake = false;
+        thread_idle();
+        if (event_base_loop(w->base, EVLOOP_ONCE) < 0) {
+            log_error("web: the event loop has failed");
+            break;
+        }
+    }
+    thread_busy();
+    begin_stop(w);
+    close_all(&w->waiting);
+    close_all(&w->others);
+}
+
+/* ---- for other threads ---- */
+
+static void wake(struct web *w)
+{
+    static const uint64_t one = 1;
+    (void)!write(w->wake_fd, &one, sizeof one); /* fails only when it is readable anyway */
+}
+
+bool web_post(struct web *w, void (*run_it)(void *arg), void *arg)
+{
+    struct web_job *job = malloc(sizeof *job);
+    if (!job) {
+        return false;
+    }
+    *job = (struct web_job){ .run = run_it, .arg = arg };
+    pthread_mutex_lock(&w->lock);
+    bool taken = !w->closed;
+    if (taken) {
+        *w->last_job = job;
+        w->last_job = &job->next;
+    }
+    pthread_mutex_unlock(&w->lock);
+    if (!taken) {
+        free(job);
+        return false;
+    }
+    wake(w);
+    return true;
+}
+
+void web_get_stats(struct web *w, struct web_stats *out)
+{
+    *out = (struct web_stats){ .clients = counter_get(&w->clients),
+                               .clients_total = counter_get(&w->clients_total),
+                               .rejected = counter_get(&w->rejected),
+                               .refused = counter_get(&w->refused),
+                               .connections = counter_get(&w->open),
+                               .requests = counter_get(&w->requests),
+                               .frames = counter_get(&w->frames),
+                               .bytes = counter_get(&w->bytes) };
+}
+
+void web_each_client(struct web *w, void (*each)(void *arg, const struct web_client_info *info),
+                     void *arg)
+{
+    struct web_feed *feed;
+    TAILQ_FOREACH(feed, &w->feeds, link)
+    {
+        feed_each(feed, each, arg);
+    }
+}
+
+/* ---- life ---- */
+
+/* Ten thousand connections need ten thousand descriptors. */
+static size_t raise_limits(void)
+{
+    struct rlimit limit = { 0 };
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0) {
+        return 256;
+    }
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit); /* then with what there is */
+    (void)getrlimit(RLIMIT_NOFILE, &limit);
+    return limit.rlim_cur > 2 * SPARE_FDS ? limit.rlim_cur - SPARE_FDS : limit.rlim_cur / 2;
+}
+
+static int prepare(struct web *w)
+{
+    size_t most = w->tls ? WEB_TLS_CONNECTIONS : WEB_CONNECTIONS, fds = raise_limits();
+    struct event_config *config = event_config_new();
+    w->max_clients = (size_t)w->config.serve->max_clients;
+    most += w->max_clients;
+    w->max_connections = fds < most ? fds : most;
+    w->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (config && event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK) == 0 &&
+        event_config_require_features(config, EV_FEATURE_ET) == 0) {
+        w->base = event_base_new_with_config(config);
+    }
+    if (config) {
+        event_config_free(config);
+    }
+    if (!w->base || w->wake_fd < 0) {
+        return -ENOMEM;
+    }
+    w->wake = event_new(w->base, w->wake_fd, EV_READ | EV_PERSIST, on_wake, w);
+    w->sweep = event_new(w->base, -1, EV_PERSIST, on_sweep, w);
+    return w->wake && w->sweep && event_add(w->wake, NULL) == 0 ? 0 : -ENOMEM;
+}
+
+int web_new(struct web **out, const struct web_config *config, struct err *err)
+{
+    struct web *w = calloc(1, sizeof *w);
+    int code = 0;
+    if (!w) {
+        return err_set(err, -ENOMEM, "out of memory");
+    }
+    w->config = *config;
+    w->wake_fd = -1;
+    w->last_job = &w->first_job;
+    pthread_mutex_init(&w->lock, NULL);
+    TAILQ_INIT(&w->waiting);
+    TAILQ_INIT(&w->others);
+    TAILQ_INIT(&w->feeds);
+    (void)gethostname(w->host, sizeof w->host - 1); /* without a name none is ours */
+    if (config->serve->tls_cert) {
+        code = tls_server_new(&w->tls, config->serve->tls_cert, config->serve->tls_key, err);
+    }
+    if (code == 0 && (code = prepare(w)) < 0) {
+        (void)err_set(err, code, "web server: %s", err_text(code));
+    }
+    if (code < 0) {
+        web_free(w);
+        return code;
+    }
+    *out = w;
+    return 0;
+}
+
+void web_free(struct web *w)
+{
+    if (!w) {
+        return;
+    }
+    struct web_feed *feed;
+    while ((feed = TAILQ_FIRST(&w->feeds)) != NULL) {
+        TAILQ_REMOVE(&w->feeds, feed, link);
+        feed_free(feed);
+    }
+    close_listeners(w);
+    for (size_t i = 0; i < w->listener_count; i++) {
+        free(w->listener[i].path);
+    }
+    if (w->wake) {
+        event_free(w->wake);
+    }
+    if (w->sweep) {
+        event_free(w->sweep);
+    }
+    if (w->base) {
+        event_base_free(w->base);
+    }
+    if (w->wake_fd >= 0) {
+        close(w->wake_fd);
+    }
+    tls_server_free(w->tls);
+    pthread_mutex_destroy(&w->lock);
+    free(w->token);
+    free(w);
+}
+
+static bool is_any(const char *address)
+{
+    return !address || !*address || strcmp(address, "0.0.0.0") == 0 || strcmp(address, "::") == 0;
+}
+
+static void describe(const struct web *w, const struct web_listener *l,
+                     const struct web_place *place, struct web_spot *out)
+{
+    const char *address = place->address, *host = *w->host ? w->host : "localhost";
+    *out = (struct web_spot){ .exposed = !sock_loopback(l->fd), .port = l->port };
+    if (l->port == 0) {
+        (void)snprintf(out->name, sizeof out->name, "%s", l->path ? l->path : "a UNIX socket");
+        return;
+    }
+    bool any = place->fd >= 0 || is_any(address);
+    (void)snprintf(out->name, sizeof out->name, "%s port %d", any ? "all addresses" : address,
+                   out->port);
+    host = any ? host : address;
+    (void)snprintf(out->url, sizeof out->url, strchr(host, ':') ? "//[%s]:%d" : "//%s:%d", host,
+                   out->port);
+}
+
+/* A descriptor that systemd has opened may be of any kind. */
+static int port_of(int fd)
+{
+    struct sockaddr_storage addr = { 0 };
+    socklen_t size = sizeof addr;
+    bool internet = getsockname(fd, (struct sockaddr *)&addr, &size) == 0 &&
+                    (addr.ss_family == AF_INET || addr.ss_family == AF_INET6);
+    return internet ? sock_port(fd) : 0;
+}
+
+int web_listen(struct web *w, const struct web_place *place, struct web_spot *out, struct err *err)
+{
+    struct web_listener *l = &w->listener[w->listener_count];
+    int code = 0;
+    if (w->listener_count == WEB_LISTENERS) {
+        return err_set(err, -ENOSPC, "too many places to listen at");
+    }
+    *l = (struct web_listener){ .web = w, .fd = place->fd, .bit = place->bit };
+    if (place->path) {
+        l->path = strdup(place->path);
+        code = l->path ? sock_listen_unix(place->path, &l->fd, err)
+                       : err_set(err, -ENOMEM, "out of memory");
+    } else if (place->fd < 0) {
+        code = sock_listen(place->address, place->port, &l->fd, err);
+    }
+    if (code < 0) {
+        free(l->path);
+        return code;
+    }
+    w->listener_count++;
+    l->port = port_of(l->fd);
+    describe(w, l, place, out);
+    return 0;
+}
+
+bool web_is_secure(const struct web *w)
+{
+    return w->tls != NULL;
+}
+
+int web_set_token(struct web *w, const char *token)
+{
+    free(w->token);
+    w->token = token ? strdup(token) : NULL;
+    return token && !w->token ? -ENOMEM : 0;
+}
+
+int web_start(struct web *w)
+{
+    for (size_t i = 0; i < w->listener_count; i++) {
+        struct web_listener *l = &w->listener[i];
+        l->event = event_new(w->base, l->fd, EV_READ | EV_PERSIST, on_accept, l);
+        if (!l->event || event_add(l->event, NULL) < 0) {
+            return -ENOMEM;
+        }
+    }
+    return thread_start(&w->thread, "web", run, w);
+}
+
+void web_stop(struct web *w, int64_t deadline_us)
+{
+    pthread_mutex_lock(&w->lock);
+    w->stop_wanted = true;
+    w->stop_us = deadline_us;
+    pthread_mutex_unlock(&w->lock);
+    wake(w);
+    thread_join(&w->thread);
+    pthread_mutex_lock(&w->lock);
+    w->closed = true;
+    pthread_mutex_unlock(&w->lock);
+    run_jobs(w); /* who waits for an answer hears that nobody does */
+}
