@@ -182,6 +182,12 @@ static int start(struct source *s, const struct source_wish *wish, struct err *e
     return code;
 }
 
+static bool is_gone(int fd)
+{
+    struct v4l2_capability cap;
+    return v4l2_ioctl(fd, VIDIOC_QUERYCAP, &cap) == -ENODEV;
+}
+
 static int v4l2_open(struct source **out, const struct source_wish *wish, const void *config,
                      struct stop *stop, struct format *format, struct err *err)
 {
@@ -202,6 +208,9 @@ static int v4l2_open(struct source **out, const struct source_wish *wish, const 
     s->fd = found.fd;
     s->stop = stop;
     code = start(s, wish, err);
+    if (code < 0 && is_gone(s->fd)) { /* while it was asked: its answers mean nothing */
+        code = v4l2_fail(err, -ENODEV, s->name, "open it");
+    }
     if (code < 0) {
         v4l2_close(s);
         return code;
