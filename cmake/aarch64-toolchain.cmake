@@ -23,4 +23,5 @@ set(ENV{PKG_CONFIG_SYSROOT_DIR} "${root}")
 set(ENV{PKG_CONFIG_LIBDIR} "${root}/usr/lib/aarch64-linux-gnu/pkgconfig:${root}/usr/share/pkgconfig")
 
 # Programs of the build run emulated: without -L they would be given this machine's libraries.
-set(CMAKE_CROSSCOMPILING_EMULATOR qemu-aarch64-static -L ${root})
+find_program(PCS_QEMU NAMES qemu-aarch64-static qemu-aarch64 REQUIRED)
+set(CMAKE_CROSSCOMPILING_EMULATOR ${PCS_QEMU} -L ${root})
