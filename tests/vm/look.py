@@ -7,7 +7,7 @@
 FOLDER/expect has a line for each recording: its name, then KEY=VALUE:
     codec=h264|mjpeg
     size=WxH           and +WxH for each further file, which begins where size or format change
-    bars=color|grey    vivid's colour bars, in the colours that they have
+    bars=color|grey    vivid's colour bars, in the colours that they have, or the greys it makes of them (BT.709)
     copied=CLIP        every frame is one of CLIP's, byte for byte, in the clip's order, few left out, none twice
     skipped=yes        the sender left out some on purpose
     latency=MS         95 % arrived within that time
@@ -71,7 +71,7 @@ def check_bars(path, kind):
         return complaints[0]
     for colour, wanted in zip(mean_bars(pictures[-1]), BARS):
         if kind == "grey":
-            luma = float(np.dot(wanted, (0.299, 0.587, 0.114)))
+            luma = float(np.dot(wanted, (0.2126, 0.7152, 0.0722)))
             wanted = (luma, luma, luma)
         if max(abs(colour - wanted)) > TOLERANCE:
             return f"colour {colour.round().astype(int).tolist()} in place of {[round(w) for w in wanted]}"
