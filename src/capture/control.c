@@ -161,14 +161,22 @@ static const char *kind_name(enum control_kind kind)
     return names[kind];
 }
 
+/* Whole numbers in full, whatever their size. */
+static void print_number(FILE *out, const char *before, double value)
+{
+    bool whole = value == floor(value) && fabs(value) < 1e19;
+    (void)fprintf(out, whole ? "%s%.0f" : "%s%.16g", before, value);
+}
+
 static void print_range(FILE *out, const struct control *c)
 {
     bool number = c->kind == CONTROL_INT || c->kind == CONTROL_FLOAT;
     if (number && (c->min != 0 || c->max != 0)) {
-        (void)fprintf(out, " %.16g to %.16g", c->min, c->max);
-        if (c->step > 0 && c->step != 1) {
-            (void)fprintf(out, " step %.16g", c->step);
-        }
+        print_number(out, " ", c->min);
+        print_number(out, " to ", c->max);
+    }
+    if (number && c->step > 0 && c->step != 1) {
+        print_number(out, " step ", c->step);
     }
     for (size_t i = 0; i < c->choice_count; i++) {
         (void)fprintf(out, "%s%lld=%s", i ? ", " : " ", (long long)c->choices[i].value,

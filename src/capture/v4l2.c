@@ -28,10 +28,11 @@
 #include "v4l2_format.h"
 #include "v4l2_list.h"
 
-#define BUFFERS      6 /* one filling, one ready, and what encoders may hold */
-#define SILENCE_US   (5 * CLOCK_S)
-#define MAX_GAP      100000         /* a larger jump of sequence numbers is a counter's reset */
-#define MAX_CLOCK_US (10 * CLOCK_S) /* a time stamp farther from now is not of our clock */
+#define BUFFERS       6 /* one filling, one ready, and what encoders may hold */
+#define SILENCE_US    (5 * CLOCK_S)
+#define MAX_STEP_BACK 64             /* one farther back is a counter's reset too */
+#define MAX_GAP       100000         /* a larger jump of sequence numbers is a counter's reset */
+#define MAX_CLOCK_US  (10 * CLOCK_S) /* a time stamp farther from now is not of our clock */
 
 struct v4l2_config {
     const char *device;
@@ -248,6 +249,14 @@ static int wait_for_buffer(struct source *s, struct err *err)
 }
 
 /* Frames that the driver had no buffer for, by the hole they leave in its count. */
+/* uvcvideo completes buffers on several processors, and then may hand out an older one behind a newer. The
+ * gap before the newer one has counted it. */
+static bool is_overtaken(const struct source *s, uint32_t sequence)
+{
+    uint32_t back = s->sequence - sequence;
+    return s->counting && s->mode.format.id != FORMAT_H264 && back > 0 && back < MAX_STEP_BACK;
+}
+
 static unsigned count_gap(struct source *s, uint32_t sequence)
 {
     uint32_t gap = sequence - s->sequence - 1;
@@ -277,6 +286,10 @@ static int take_newest(struct source *s, struct v4l2_filled *newest, unsigned *l
     struct v4l2_filled b;
     int code = 0;
     while (!(have && every) && (code = v4l2_buffers_take(s->buffers, &b)) == 0) {
+        if (is_overtaken(s, b.sequence)) {
+            v4l2_buffers_requeue(s->buffers, &b);
+            continue;
+        }
         *lost += count_gap(s, b.sequence);
         if (!is_usable(s, &b)) {
             v4l2_buffers_requeue(s->buffers, &b);

@@ -63,7 +63,8 @@ static void check_raw(const struct frame *frame, int padding)
     assert_int_equal(frame->flags, FRAME_KEY | FRAME_DRIVER);
     assert_int_equal(frame->stride[0] % 320, padding);
     assert_in_range(clock_now_us() - frame->capture_us, 0, 5 * CLOCK_S);
-    assert_int_equal(frame->format.range == COLOR_RANGE_FULL, is_rgb(frame->format.id));
+    bool full = is_rgb(frame->format.id) || frame->format.id == FORMAT_GREY;
+    assert_int_equal(frame->format.range == COLOR_RANGE_FULL, full);
     planes_are_where_they_should_be(frame);
 }
 
