@@ -307,7 +307,7 @@ static int finish_packet(struct encoder *e, const struct m2m_done *done,
     e->proven = true;
     f->format = e->plan.to;
     f->format.id = FORMAT_H264;
-    f->flags = key ? FRAME_KEY : 0;
+    f->flags = (f->flags & FRAME_STANDBY) | (key ? FRAME_KEY : 0u);
     *out = key && unit ? h264_vui_tell(&e->vui, &e->plan.to, e->pool, f) : f;
     return 0;
 }
