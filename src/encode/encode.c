@@ -255,12 +255,20 @@ static int wait_beside(struct encode *e, const struct frame **out)
     return -EAGAIN;
 }
 
+/* What is inside is drained at the end; only a last picture has to wait until there is room for it. */
+static bool may_finish(struct encode *e)
+{
+    struct queue_stats q;
+    if (!queue_closed(e->queue)) {
+        return false;
+    }
+    queue_get_stats(e->queue, &q);
+    return q.frames == 0 || chain_ready(&e->chain);
+}
+
 static int next_picture(struct encode *e, const struct frame **out)
 {
-    while (chain_busy(&e->chain)) {
-        if (queue_closed(e->queue)) {
-            break; /* what is inside is drained at the end */
-        }
+    while (chain_busy(&e->chain) && !may_finish(e)) {
         if (wait_beside(e, out) == 0) {
             return 0;
         }
