@@ -209,6 +209,12 @@ static int apply_one(const char *setting, struct source *source,
     return code < 0 ? code : set(source, name, value, err);
 }
 
+/* Anything else (a USB transfer that failed, a camera in use) is about the moment. */
+static bool is_final(int code)
+{
+    return code == -EINVAL || code == -ENOENT || code == -ERANGE || code == -EACCES;
+}
+
 int control_apply(const struct control_settings *settings, struct source *source,
                   int (*set)(struct source *source, const char *name, const char *value,
                              struct err *err),
@@ -218,7 +224,7 @@ int control_apply(const struct control_settings *settings, struct source *source
         struct err why = { 0 };
         int code = apply_one(settings->item[i], source, set, &why);
         if (code < 0 && settings->strict) {
-            return err_set(err, -EINVAL, "%s", why.text);
+            return err_set(err, is_final(code) ? -EINVAL : code, "%s", why.text);
         }
         if (code < 0) {
             log_warn("%s", why.text);
