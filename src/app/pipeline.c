@@ -120,6 +120,7 @@ static void on_opened(void *arg, const struct format *format)
     struct err err = { 0 };
     enum format_id output = decide_output(p, format);
     bool untouched = format->transform == 0 && !atomic_load(&p->overlay);
+    copy_forget(p->copy);
     p->copying = output == format->id && (untouched || !encode_accepts(format, output));
     if (p->copying) {
         if (!untouched) {

@@ -47,6 +47,11 @@ void copy_restart(struct copy *c)
     c->started = false;
 }
 
+void copy_forget(struct copy *c)
+{
+    c->sends_eoi = false;
+}
+
 /* Nobody else reads it yet and no driver waits for it: it may become the packet itself. */
 static bool may_pass_on(const struct frame *in)
 {
