@@ -121,6 +121,7 @@ static void on_opened(void *arg, const struct format *format)
     enum format_id output = decide_output(p, format);
     bool untouched = format->transform == 0 && !atomic_load(&p->overlay);
     copy_forget(p->copy);
+    copy_restart(p->copy);
     p->copying = output == format->id && (untouched || !encode_accepts(format, output));
     if (p->copying) {
         if (!untouched) {
@@ -193,6 +194,7 @@ static struct format upright(const struct format *source, const struct settings 
         f.height = settings->capture.height > 0 ? (int)settings->capture.height : 720;
         f.fps_num = settings->capture.fps > 0 ? (int)settings->capture.fps : 30;
         f.fps_den = 1;
+        f.transform = settings->capture.rotate % 2 ? TRANSFORM_ROTATE : 0; /* a quarter or three */
     }
     if (f.transform & TRANSFORM_ROTATE) {
         int width = f.width;

@@ -285,7 +285,9 @@ static int take_newest(struct source *s, struct v4l2_filled *newest, unsigned *l
     bool have = false, every = s->mode.format.id == FORMAT_H264;
     struct v4l2_filled b;
     int code = 0;
-    while (!(have && every) && (code = v4l2_buffers_take(s->buffers, &b)) == 0) {
+    /* A device that is going away may hand back what is queued again and again: there is an end to it. */
+    unsigned takes = 2 * v4l2_buffers_count(s->buffers);
+    while (!(have && every) && takes-- > 0 && (code = v4l2_buffers_take(s->buffers, &b)) == 0) {
         if (is_overtaken(s, b.sequence)) {
             v4l2_buffers_requeue(s->buffers, &b);
             continue;
@@ -304,7 +306,7 @@ static int take_newest(struct source *s, struct v4l2_filled *newest, unsigned *l
         have = true;
     }
     /* With a picture in hand an error can wait: the next call meets it again. */
-    return have ? 0 : code;
+    return have ? 0 : code ? code : -EAGAIN;
 }
 
 static int64_t capture_time(const struct v4l2_filled *b)
