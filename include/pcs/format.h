@@ -90,6 +90,7 @@ struct format_info {
 const struct format_info *format_info(enum format_id id); /* never NULL; FORMAT_NONE for unknown */
 enum format_id format_by_fourcc(uint32_t fourcc); /* any of its names; FORMAT_NONE when unknown */
 enum format_id format_by_name(const char *name);  /* four characters, any case */
+enum color_matrix format_matrix_of(int h273); /* ITU-T H.273's MatrixCoefficients; unknown = 601 */
 bool format_same(const struct format *a, const struct format *b); /* all but the rate */
 
 /* What H.264, MP4 and libavutil call its colours: code points of ITU-T H.273; 2 = unspecified. */

@@ -23,7 +23,6 @@ struct lane {
 
     /* the capture thread's own */
     struct copy *copy;
-    struct format source;
 
     atomic_bool copying;
     atomic_bool overlay;     /* pictures are written on */
@@ -133,7 +132,8 @@ bool lane_opened(struct lane *l, const struct format *source)
 {
     bool same = source->id == l->codec, encodable = encode_accepts(source, l->codec);
     bool untouched = source->transform == 0 && !atomic_load(&l->overlay);
-    l->source = *source;
+    copy_forget(l->copy);
+    copy_restart(l->copy);
     atomic_store(&l->copying, same && (untouched || !encodable));
     if (lane_copies(l) && !untouched) {
         log_warn("the camera's %s goes out as it is: it cannot be turned or written on",

@@ -155,6 +155,7 @@ static struct format upright(const struct format *source, const struct settings 
         f.height = settings->capture.height > 0 ? (int)settings->capture.height : 720;
         f.fps_num = settings->capture.fps > 0 ? (int)settings->capture.fps : 30;
         f.fps_den = 1;
+        f.transform = settings->capture.rotate % 2 ? TRANSFORM_ROTATE : 0; /* a quarter or three */
     }
     if (f.transform & TRANSFORM_ROTATE) {
         int width = f.width;

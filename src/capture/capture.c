@@ -453,7 +453,7 @@ static int open_source(struct capture *c)
     c->ever_opened = true;
     c->delivered = false;
     end_watch(c);
-    c->transform = c->wish.transform & ~format.transform;
+    c->transform = c->wish.transform ^ format.transform;
     format.transform = c->transform;
     open_controls(c);
     announce(c, &format);

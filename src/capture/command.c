@@ -141,7 +141,7 @@ static int64_t deadline(const struct source *s)
     return text_us < silence_us ? text_us : silence_us;
 }
 
-/* "…; its last words: …", when it had any. */
+/* The last line on its stderr; "" = none. */
 static const char *last_words(const struct source *s)
 {
     return s->log.last;

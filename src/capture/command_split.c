@@ -326,7 +326,7 @@ static void read_sps(struct command_split *s, const struct h264_nal *nal)
                                  .fps_num = sps.fps_num,
                                  .fps_den = sps.fps_den,
                                  .range = sps.full_range ? COLOR_RANGE_FULL : COLOR_RANGE_LIMITED,
-                                 .matrix = sps.matrix == 1 ? COLOR_MATRIX_709 : COLOR_MATRIX_601 };
+                                 .matrix = format_matrix_of(sps.matrix) };
 }
 
 static int give_unit(struct command_split *s, size_t size, struct frame **out)

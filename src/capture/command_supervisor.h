@@ -3,7 +3,8 @@
  * The small process between us and a camera program: our fork, which starts the program and outlives
  * us just long enough to end it. It notices our death, even by SIGKILL, by the end of a pipe; it adopts
  * what the program leaves behind (PR_SET_CHILD_SUBREAPER), so that nothing the program ever started
- * stays.
+ * stays. Being a fork it shares our memory as that was: pages that we have changed since are there twice
+ * as long as it lives, which is the price of not needing a program of its own.
  * Life: from fork(2) until the program and all its children are gone. Threads: it has one. As we may
  * have had more when it was forked, it only makes async-signal-safe calls (signal-safety(7), and
  * plain system calls besides).

@@ -161,14 +161,22 @@ static const char *kind_name(enum control_kind kind)
     return names[kind];
 }
 
+/* Whole numbers in full, whatever their size. */
+static void print_number(FILE *out, const char *before, double value)
+{
+    bool whole = value == floor(value) && fabs(value) < 1e19;
+    (void)fprintf(out, whole ? "%s%.0f" : "%s%.16g", before, value);
+}
+
 static void print_range(FILE *out, const struct control *c)
 {
     bool number = c->kind == CONTROL_INT || c->kind == CONTROL_FLOAT;
     if (number && (c->min != 0 || c->max != 0)) {
-        (void)fprintf(out, " %.16g to %.16g", c->min, c->max);
-        if (c->step > 0 && c->step != 1) {
-            (void)fprintf(out, " step %.16g", c->step);
-        }
+        print_number(out, " ", c->min);
+        print_number(out, " to ", c->max);
+    }
+    if (number && c->step > 0 && c->step != 1) {
+        print_number(out, " step ", c->step);
     }
     for (size_t i = 0; i < c->choice_count; i++) {
         (void)fprintf(out, "%s%lld=%s", i ? ", " : " ", (long long)c->choices[i].value,
@@ -201,6 +209,12 @@ static int apply_one(const char *setting, struct source *source,
     return code < 0 ? code : set(source, name, value, err);
 }
 
+/* Anything else (a USB transfer that failed, a camera in use) is about the moment. */
+static bool is_final(int code)
+{
+    return code == -EINVAL || code == -ENOENT || code == -ERANGE || code == -EACCES;
+}
+
 int control_apply(const struct control_settings *settings, struct source *source,
                   int (*set)(struct source *source, const char *name, const char *value,
                              struct err *err),
@@ -210,7 +224,7 @@ int control_apply(const struct control_settings *settings, struct source *source
         struct err why = { 0 };
         int code = apply_one(settings->item[i], source, set, &why);
         if (code < 0 && settings->strict) {
-            return err_set(err, -EINVAL, "%s", why.text);
+            return err_set(err, is_final(code) ? -EINVAL : code, "%s", why.text);
         }
         if (code < 0) {
             log_warn("%s", why.text);

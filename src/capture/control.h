@@ -70,7 +70,8 @@ int control_parse(const struct control *control, const char *text, double *out, 
 /* One line for people: "brightness (int) 0 to 255 step 1, default 128, now 128". */
 void control_print(FILE *out, const char *indent, const struct control *control);
 
-/* Set them all. 0, or with `strict` the first failure as -EINVAL. */
+/* Set them all. 0, or with `strict` the first failure: -EINVAL where it can never be set so, else as the
+ * source says. */
 int control_apply(const struct control_settings *settings, struct source *source,
                   int (*set)(struct source *source, const char *name, const char *value,
                              struct err *err),

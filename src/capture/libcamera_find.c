@@ -13,6 +13,7 @@
 
 #include "libcamera_control.h"
 #include "libcamera_mode.h"
+#include "pcs/text.h"
 
 #define MAX_MEDIA 16
 
@@ -25,6 +26,7 @@ static void add_camera(void *arg, const struct libcamera_info *info)
     struct libcamera_found *c = &cameras->item[cameras->count++];
     (void)snprintf(c->id, sizeof c->id, "%s", info->id);
     (void)snprintf(c->model, sizeof c->model, "%s", info->model);
+    text_clean(c->model, strlen(c->model)); /* a USB device's own words */
     (void)snprintf(c->location, sizeof c->location, "%s", info->location);
     c->rotation = info->rotation;
 }

@@ -55,7 +55,8 @@ struct source_backend {
     /* Opens and starts. On success *format says what next() will give. Errors: -ENODEV, -EBUSY,
      * -EACCES … with a line that names the device. -EINVAL and -ENOTSUP mean that trying again is
      * useless (not a camera, no such format, no such file, a control it has not). -ECANCELED: stopped.
-     * format->transform comes back as the part of the wish that the source does itself (0: none). */
+     * format->transform comes back as what its pictures have been through already (0: nothing); what is
+     * left of the wish is done to them later. */
     int (*open)(struct source **out, const struct source_wish *wish, const void *config,
                 struct stop *stop, struct format *format, struct err *err);
     /*

@@ -28,10 +28,11 @@
 #include "v4l2_format.h"
 #include "v4l2_list.h"
 
-#define BUFFERS      6 /* one filling, one ready, and what encoders may hold */
-#define SILENCE_US   (5 * CLOCK_S)
-#define MAX_GAP      100000         /* a larger jump of sequence numbers is a counter's reset */
-#define MAX_CLOCK_US (10 * CLOCK_S) /* a time stamp farther from now is not of our clock */
+#define BUFFERS       6 /* one filling, one ready, and what encoders may hold */
+#define SILENCE_US    (5 * CLOCK_S)
+#define MAX_STEP_BACK 64             /* one farther back is a counter's reset too */
+#define MAX_GAP       100000         /* a larger jump of sequence numbers is a counter's reset */
+#define MAX_CLOCK_US  (10 * CLOCK_S) /* a time stamp farther from now is not of our clock */
 
 struct v4l2_config {
     const char *device;
@@ -182,6 +183,12 @@ static int start(struct source *s, const struct source_wish *wish, struct err *e
     return code;
 }
 
+static bool is_gone(int fd)
+{
+    struct v4l2_capability cap;
+    return v4l2_ioctl(fd, VIDIOC_QUERYCAP, &cap) == -ENODEV;
+}
+
 static int v4l2_open(struct source **out, const struct source_wish *wish, const void *config,
                      struct stop *stop, struct format *format, struct err *err)
 {
@@ -202,6 +209,9 @@ static int v4l2_open(struct source **out, const struct source_wish *wish, const 
     s->fd = found.fd;
     s->stop = stop;
     code = start(s, wish, err);
+    if (code < 0 && is_gone(s->fd)) { /* while it was asked: its answers mean nothing */
+        code = v4l2_fail(err, -ENODEV, s->name, "open it");
+    }
     if (code < 0) {
         v4l2_close(s);
         return code;
@@ -239,6 +249,14 @@ static int wait_for_buffer(struct source *s, struct err *err)
 }
 
 /* Frames that the driver had no buffer for, by the hole they leave in its count. */
+/* uvcvideo completes buffers on several processors, and then may hand out an older one behind a newer. The
+ * gap before the newer one has counted it. */
+static bool is_overtaken(const struct source *s, uint32_t sequence)
+{
+    uint32_t back = s->sequence - sequence;
+    return s->counting && s->mode.format.id != FORMAT_H264 && back > 0 && back < MAX_STEP_BACK;
+}
+
 static unsigned count_gap(struct source *s, uint32_t sequence)
 {
     uint32_t gap = sequence - s->sequence - 1;
@@ -267,7 +285,13 @@ static int take_newest(struct source *s, struct v4l2_filled *newest, unsigned *l
     bool have = false, every = s->mode.format.id == FORMAT_H264;
     struct v4l2_filled b;
     int code = 0;
-    while (!(have && every) && (code = v4l2_buffers_take(s->buffers, &b)) == 0) {
+    /* A device that is going away may hand back what is queued again and again: there is an end to it. */
+    unsigned takes = 2 * v4l2_buffers_count(s->buffers);
+    while (!(have && every) && takes-- > 0 && (code = v4l2_buffers_take(s->buffers, &b)) == 0) {
+        if (is_overtaken(s, b.sequence)) {
+            v4l2_buffers_requeue(s->buffers, &b);
+            continue;
+        }
         *lost += count_gap(s, b.sequence);
         if (!is_usable(s, &b)) {
             v4l2_buffers_requeue(s->buffers, &b);
@@ -282,7 +306,7 @@ static int take_newest(struct source *s, struct v4l2_filled *newest, unsigned *l
         have = true;
     }
     /* With a picture in hand an error can wait: the next call meets it again. */
-    return have ? 0 : code;
+    return have ? 0 : code ? code : -EAGAIN;
 }
 
 static int64_t capture_time(const struct v4l2_filled *b)

@@ -70,7 +70,9 @@ void v4l2_colors_take(const struct v4l2_colors *c, struct format *format)
                                      : (uint32_t)V4L2_MAP_QUANTIZATION_DEFAULT(
                                            is_rgb(format->id), c->colorspace, encoding);
     bool jfif = format->id == FORMAT_JPEG; /* knows only full range and BT.601 */
-    bool full = jfif || range == V4L2_QUANTIZATION_FULL_RANGE;
+    /* The kernel's rule is made for Y'CbCr; infrared and other grey cameras use all values. */
+    bool grey = format->id == FORMAT_GREY && c->quantization == V4L2_QUANTIZATION_DEFAULT;
+    bool full = jfif || grey || range == V4L2_QUANTIZATION_FULL_RANGE;
     format->range = full ? COLOR_RANGE_FULL : COLOR_RANGE_LIMITED;
     format->matrix = jfif ? COLOR_MATRIX_601 : matrix_of(encoding);
     format->primaries = primaries_of(c->colorspace);

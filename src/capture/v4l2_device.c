@@ -70,5 +70,5 @@ int v4l2_check_camera(int fd, const char *name, struct v4l2_capability *cap, str
 enum v4l2_buf_type v4l2_capture_type(const struct v4l2_capability *cap)
 {
     return v4l2_capabilities(cap) & V4L2_CAP_VIDEO_CAPTURE ? V4L2_BUF_TYPE_VIDEO_CAPTURE
-                                                      : V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE;
+                                                           : V4L2_BUF_TYPE_VIDEO_CAPTURE_MPLANE;
 }

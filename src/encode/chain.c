@@ -141,6 +141,7 @@ static int note(struct chain *c, int rc, struct frame *const *packet)
 {
     if (rc == 0 && *packet) {
         c->made++;
+        c->breaks = c->made < CHAIN_SOUND ? c->breaks : 0;
         c->inside -= c->inside > 0;
         c->progress_us = clock_now_us();
     }

@@ -19,6 +19,7 @@
 #define CHAIN_PROOF_US       1000000
 #define CHAIN_SILENT_US      2000000 /* later on */
 #define CHAIN_BREAKS         3       /* so often may it break when there is another one */
+#define CHAIN_SOUND          10000   /* packets without a break: those before are forgotten */
 
 struct chain {
     struct encode_config config; /* bitrate and quality: for the next opening */

@@ -47,6 +47,11 @@ void copy_restart(struct copy *c)
     c->started = false;
 }
 
+void copy_forget(struct copy *c)
+{
+    c->sends_eoi = false;
+}
+
 /* Nobody else reads it yet and no driver waits for it: it may become the packet itself. */
 static bool may_pass_on(const struct frame *in)
 {
@@ -155,7 +160,7 @@ static int read_sets(struct copy *c, const struct frame *in)
     c->h264.height = sps.height;
     c->h264.range = sps.full_range ? COLOR_RANGE_FULL : COLOR_RANGE_LIMITED;
     if (sps.matrix != 2) { /* 1: BT.709; 5 and 6 are BT.601's (table E-5) */
-        c->h264.matrix = sps.matrix == 1 ? COLOR_MATRIX_709 : COLOR_MATRIX_601;
+        c->h264.matrix = format_matrix_of(sps.matrix);
     }
     return 0;
 }

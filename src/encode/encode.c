@@ -206,9 +206,16 @@ static void encode_one(struct encode *e, const struct frame *picture)
 static void handle_picture(struct encode *e, const struct frame *raw)
 {
     const struct frame *picture = NULL;
-    /* One that was already on its way when the last viewer left is not worth the work. */
-    if (hub_wanted(e->packets) && prepare_picture(e->prepare, raw, &picture) == 0 &&
-        ready(e, &picture->format)) {
+    /* One that was already on its way when the last viewer left is not worth the work, nor is one for an
+     * encoder that is not to be tried again yet. */
+    int rc = hub_wanted(e->packets) && (e->chain.encoder || clock_now_us() >= e->retry_us)
+                 ? prepare_picture(e->prepare, raw, &picture)
+                 : -EAGAIN;
+    if (rc < 0 && rc != -EAGAIN) {
+        log_limited(&e->failure_log, LOG_PERIOD_US, LOG_WARN, "a picture cannot be used: %s",
+                    err_text(rc));
+    }
+    if (rc == 0 && ready(e, &picture->format)) {
         encode_one(e, picture);
         if (e->chain.encoder) {
             set_name(e);
@@ -255,12 +262,20 @@ static int wait_beside(struct encode *e, const struct frame **out)
     return -EAGAIN;
 }
 
+/* What is inside is drained at the end; only a last picture has to wait until there is room for it. */
+static bool may_finish(struct encode *e)
+{
+    struct queue_stats q;
+    if (!queue_closed(e->queue)) {
+        return false;
+    }
+    queue_get_stats(e->queue, &q);
+    return q.frames == 0 || chain_ready(&e->chain);
+}
+
 static int next_picture(struct encode *e, const struct frame **out)
 {
-    while (chain_busy(&e->chain)) {
-        if (queue_closed(e->queue)) {
-            break; /* what is inside is drained at the end */
-        }
+    while (chain_busy(&e->chain) && !may_finish(e)) {
         if (wait_beside(e, out) == 0) {
             return 0;
         }

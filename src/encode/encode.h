@@ -73,6 +73,7 @@ struct copy;
 struct copy *copy_new(struct pool *pool);
 void copy_free(struct copy *c);
 void copy_restart(struct copy *c); /* the packets were interrupted: go on at a key frame */
+void copy_forget(struct copy *c);  /* another camera may send now, with other habits */
 /* 0 with *out (one reference); -EBADMSG: cut or corrupt, drop it; -EAGAIN: nothing to send yet (H.264
  * before its first key frame); -ENOTSUP: a coding no viewer would take; -ENOMEM. */
 int copy_frame(struct copy *c, const struct frame *in, const struct frame **out);

@@ -23,6 +23,7 @@
 #include "encoder.h"
 #include "h264_input.h"
 #include "h264_unit.h"
+#include "h264_vui.h"
 #include "m2m_device.h"
 #include "m2m_plan.h"
 #include "m2m_queue.h"
@@ -49,6 +50,7 @@ struct encoder {
     struct m2m_plan plan;
     struct m2m_queue pictures, packets;
     struct h264_sets sets;
+    struct h264_vui vui;
     struct pending pending;
     struct tempo tempo;
     bool unshared;           /* the device cannot read the camera's buffers after all */
@@ -305,8 +307,8 @@ static int finish_packet(struct encoder *e, const struct m2m_done *done,
     e->proven = true;
     f->format = e->plan.to;
     f->format.id = FORMAT_H264;
-    f->flags = key ? FRAME_KEY : 0;
-    *out = f;
+    f->flags = (f->flags & FRAME_STANDBY) | (key ? FRAME_KEY : 0u);
+    *out = key && unit ? h264_vui_tell(&e->vui, &e->plan.to, e->pool, f) : f;
     return 0;
 }
 
@@ -429,6 +431,7 @@ static void encoder_close(struct encoder *e)
     if (e) {
         stop_run(e);
         h264_input_finish(&e->input);
+        h264_vui_finish(&e->vui);
         m2m_device_close(&e->dev);
         free(e);
     }

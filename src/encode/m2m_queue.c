@@ -136,10 +136,12 @@ static void describe_memory(struct slot *s, const struct m2m_queue *q, size_t us
         s->b.bytesused = (__u32)used;
     }
     if (q->in_place && q->mplane) {
-        s->plane[0].m.fd =
-            dmabuf_fd; /* length 0: the whole of it, says the kernel's DMABUF chapter */
+        s->plane[0].m.fd = dmabuf_fd;
+        s->plane[0].length =
+            (__u32)used; /* the buffer has more; the kernel compares this with `used` */
     } else if (q->in_place) {
         s->b.m.fd = dmabuf_fd;
+        s->b.length = (__u32)used;
     }
 }
 

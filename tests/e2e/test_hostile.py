@@ -236,14 +236,15 @@ def test_hellos_and_nothing_behind_them(tmp_path):
             if i == 500:
                 rss = r.rss_kb()
         with sender(r.port, "--width", 64, "--height", 48, "--frames", 10, "--name", "good") as s:
-            assert s.end()[0] == 0, s.log
+            status, sent = s.end()
+            assert status == 0, s.log
         wait_for(lambda: r.fds() <= fds + 12, "the fds to be closed", 20)  # good, and the last of the mad
         assert r.threads() <= 4, r.threads()
         if not SANITIZED:  # which keep what was freed
             assert r.rss_kb() < rss + 4096, (rss, r.rss_kb())
         summary = r.stop()
     written = {s["name"]: s["written"] for s in summary["streams"] if s["name"] != "mad"}
-    assert written == {"before": 20, "good": 10}
+    assert written == {"before": 20, "good": sent["encoded"]}  # a busy machine drops some before that
 
 
 def test_nobody_makes_it_spin(tmp_path):

@@ -23,7 +23,7 @@ def failing(at, always):
 def check(p, at):
     """It may fail and it may manage; it may not crash, hang or lie about which."""
     try:
-        p.process.wait(15)
+        p.process.wait(45)  # without memory to connect, the rest is waited for for 30 s
     except subprocess.TimeoutExpired:
         p.kill()
         raise AssertionError(f"allocation {at}: hangs\n{p.log}") from None

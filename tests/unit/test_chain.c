@@ -402,6 +402,26 @@ static void proven_hardware_gets_some_chances(void **state)
     stop_rig(&r);
 }
 
+/* One break a week is no reason to do without hardware. */
+static void breaks_are_forgotten(void **state)
+{
+    (void)state;
+    struct rig r = start_rig();
+    for (int i = 0; i <= CHAIN_BREAKS; i++) {
+        struct frame *packet = NULL;
+        open_chain(&r);
+        assert_ptr_equal(r.chain.backend, &encoder_hard);
+        for (int k = 0; k < CHAIN_SOUND; k++) {
+            assert_false(encode(&r));
+            assert_true(collect(&r));
+        }
+        hard.encode_rc = -EIO;
+        assert_int_equal(chain_encode(&r.chain, r.picture, false, &packet), -EIO);
+        hard.encode_rc = 0;
+    }
+    stop_rig(&r);
+}
+
 static void the_only_one_is_tried_for_ever(void **state)
 {
     (void)state;
@@ -442,6 +462,7 @@ int main(void)
         cmocka_unit_test(hardware_must_prove_itself_in_time),
         cmocka_unit_test(nonsense_is_no_proof),
         cmocka_unit_test(proven_hardware_gets_some_chances),
+        cmocka_unit_test(breaks_are_forgotten),
         cmocka_unit_test(the_only_one_is_tried_for_ever),
         cmocka_unit_test(a_bad_picture_breaks_nothing),
     };

@@ -216,6 +216,20 @@ static void cut_jpeg_is_dropped(void **state)
     close_rig(&r);
 }
 
+/* One that ends its JPEGs was unplugged, and one that does not took its place. */
+static void another_camera_has_other_habits(void **state)
+{
+    (void)state;
+    struct rig r = open_rig();
+    struct frame *whole = make_jpeg();
+    expect(&r, cut_end(whole, 0), 0);
+    expect(&r, cut_end(whole, 2), -EBADMSG);
+    copy_forget(r.copy);
+    expect(&r, cut_end(whole, 2), 0);
+    frame_unref(whole);
+    close_rig(&r);
+}
+
 static void two_halves_glued_are_dropped(void **state)
 {
     (void)state;
@@ -423,6 +437,7 @@ int main(void)
         cmocka_unit_test(missing_tables_are_added),
         cmocka_unit_test(camera_without_eoi_is_not_refused),
         cmocka_unit_test(cut_jpeg_is_dropped),
+        cmocka_unit_test(another_camera_has_other_habits),
         cmocka_unit_test(two_halves_glued_are_dropped),
         cmocka_unit_test(h264_begins_with_a_key),
         cmocka_unit_test(h264_is_normalised),

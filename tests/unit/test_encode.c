@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -485,6 +486,41 @@ static void what_is_in_hardware_is_drained(void **state)
     stop_rig(&r);
 }
 
+/* Done with its pictures only after the stage was told to stop. */
+static void *finish_late(void *arg)
+{
+    struct rig *r = arg;
+    while (hub_wanted(r->raw)) {
+        (void)sched_yield();
+    }
+    (void)usleep(50000); /* by now its queue is closed, too: it passes without that as well */
+    for (int i = 0; i <= BESIDE_INSIDE; i++) {
+        finish_one();
+    }
+    return NULL;
+}
+
+/* The last picture, too, waits until full hardware has room for it. */
+static void the_last_picture_waits_for_hardware(void **state)
+{
+    (void)state;
+    struct rig r = start_beside();
+    pthread_t late;
+    for (int i = 1; i <= BESIDE_INSIDE; i++) {
+        publish(&r, &small);
+        await(&fake.entered, i);
+    }
+    publish(&r, &small);
+    assert_int_equal(pthread_create(&late, NULL, finish_late, &r), 0);
+    encode_stop(r.encode);
+    assert_int_equal(pthread_join(late, NULL), 0);
+    for (uint64_t i = 1; i <= BESIDE_INSIDE + 1; i++) {
+        take_one(&r, i);
+    }
+    assert_adds_up(&r, BESIDE_INSIDE + 1);
+    stop_rig(&r);
+}
+
 /* A slow encoder, pictures without end: what comes out only ever gets newer, and each was the newest. */
 static void overload_never_goes_back(void **state)
 {
@@ -762,6 +798,7 @@ int main(void)
         cmocka_unit_test(hardware_is_waited_for),
         cmocka_unit_test(full_hardware_gets_the_newest),
         cmocka_unit_test(what_is_in_hardware_is_drained),
+        cmocka_unit_test(the_last_picture_waits_for_hardware),
         cmocka_unit_test(key_wish_reaches_the_encoder_once),
         cmocka_unit_test(stop_encodes_and_drains),
         cmocka_unit_test(end_of_the_source_ends_the_packets),

@@ -16,6 +16,7 @@
 
 #include "encode/encoder.h"
 #include "encode/h264_unit.h"
+#include "encode/h264_vui.h"
 #include "pcs/frame.h"
 #include "pcs/h264_scan.h"
 #include "pcs/pool.h"
@@ -60,6 +61,19 @@ static void close_rig(struct rig *r)
     pool_free(r->pool);
 }
 
+/* format.h's. */
+static void check_promise(const struct frame *packet)
+{
+    struct h264_unit_info info;
+    struct h264_unit unit;
+    struct h264_sets sets = { .sps_size = 0 };
+    h264_scan_unit(packet->data, packet->size, &info);
+    h264_unit_read(&sets, packet->data, packet->size, &unit);
+    assert_true(unit.kept);
+    assert_int_equal(info.has_idr, (packet->flags & FRAME_KEY) != 0);
+    assert_true(!info.has_idr || (info.has_sps && info.has_pps));
+}
+
 /* Encode, and check what every packet has to be. */
 static struct frame *encode_one(struct rig *r, struct frame *in, bool key)
 {
@@ -73,15 +87,7 @@ static struct frame *encode_one(struct rig *r, struct frame *in, bool key)
     assert_int_equal(out->capture_us, in->capture_us);
     assert_int_equal(out->pts_delay_us, 0);
     assert_int_equal(out->format.id, FORMAT_H264);
-
-    struct h264_unit_info info;
-    struct h264_unit unit;
-    struct h264_sets sets = { .sps_size = 0 };
-    h264_scan_unit(out->data, out->size, &info);
-    h264_unit_read(&sets, out->data, out->size, &unit);
-    assert_true(unit.kept);
-    assert_int_equal(info.has_idr, (out->flags & FRAME_KEY) != 0);
-    assert_true(!info.has_idr || (info.has_sps && info.has_pps));
+    check_promise(out);
     return out;
 }
 
@@ -261,6 +267,39 @@ static void colours_are_told(void **state)
         assert_int_equal(codes.matrix, cases[i].matrix);
         check_input(&f, 3);
     }
+}
+
+/* Hardware writes no colours, or wrong ones: a decoder reads what the camera said all the same. */
+static void colours_are_added(void **state)
+{
+    (void)state;
+    struct format f = {
+        .id = FORMAT_YU12, .width = 176, .height = 144, .fps_num = 30, .fps_den = 1
+    };
+    struct format said = f;
+    struct encode_config config = default_config();
+    struct rig r = open_rig(&f, &config);
+    struct h264_vui vui = { .filter = NULL };
+    for (int t = 0; t < 6; t++) {
+        said.matrix = t < 3 ? COLOR_MATRIX_2020 : COLOR_MATRIX_709;
+        said.transfer = COLOR_TRANSFER_PQ;
+        said.range = t % 2 ? COLOR_RANGE_FULL : COLOR_RANGE_LIMITED;
+        struct frame *in = picture_new(&f, t, 0);
+        struct frame *packet = encode_one(&r, in, true);
+        struct frame *told = h264_vui_tell(&vui, &said, r.pool, packet);
+        assert_ptr_not_equal(told, packet);
+        assert_int_equal(told->seq, in->seq);
+        assert_int_equal(told->flags, FRAME_KEY);
+        assert_ptr_equal(h264_vui_tell(&vui, &said, r.pool, told), told); /* nothing more to do */
+        check_promise(told);
+        decode_one(&r, told);
+        check_colour(r.decoded, &said);
+        assert_true(plane_psnr(r.decoded, in, 0) > 28);
+        frame_unref(told);
+        frame_unref(in);
+    }
+    h264_vui_finish(&vui);
+    close_rig(&r);
 }
 
 static void key_lands_on_the_next_packet(void **state)
@@ -494,6 +533,7 @@ int main(void)
         cmocka_unit_test(takes_every_input),
         cmocka_unit_test(takes_odd_sizes_and_709),
         cmocka_unit_test(colours_are_told),
+        cmocka_unit_test(colours_are_added),
         cmocka_unit_test(key_lands_on_the_next_packet),
         cmocka_unit_test(bitrate_is_kept_and_changes_live),
         cmocka_unit_test(rate_follows_true_timing),

@@ -141,8 +141,8 @@ static void survives_h264(void **state)
         int width = sizes[i].width & ~1, height = sizes[i].height & ~1, frames = 20;
         char command[600];
         const char *clip = bench_clip(&bench, "clip.mp4", width, height, frames,
-                                      "-c:v libx264 -preset ultrafast -b:v 500k -maxrate 500k "
-                                      "-bufsize 250k -pix_fmt yuv420p");
+                                      "-c:v libx264 -preset ultrafast -b:v 1M -maxrate 1M "
+                                      "-bufsize 500k -pix_fmt yuv420p");
         const char *raw = bench_path(&bench, "out.yuv");
         (void)snprintf(command, sizeof command,
                        "env -u LD_PRELOAD ffmpeg -v error -nostdin -y -i %s -f rawvideo %s", clip,

@@ -280,6 +280,34 @@ static void refuses_with_the_right_number(void **state)
     close(fd);
 }
 
+static int fail_with_value(struct source *source, const char *name, const char *value,
+                           struct err *err)
+{
+    (void)source;
+    return err_set(err, -atoi(value), "%s", name);
+}
+
+/* What may go better the next time does not end the program. */
+static void only_what_can_never_be_set_is_final(void **state)
+{
+    (void)state;
+    static const struct {
+        int code, told;
+    } all[] = { { ENOENT, EINVAL }, { ERANGE, EINVAL }, { EACCES, EINVAL }, { EINVAL, EINVAL },
+                { EIO, EIO },       { EBUSY, EBUSY },   { ENODEV, ENODEV } };
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        char setting[32];
+        const char *const item[] = { setting };
+        struct control_settings settings = { item, 1, true };
+        struct err err = { 0 };
+        (void)snprintf(setting, sizeof setting, "gain=%d", all[i].code);
+        assert_int_equal(control_apply(&settings, NULL, fail_with_value, &err), -all[i].told);
+        assert_int_equal(err.code, -all[i].told);
+        settings.strict = false;
+        assert_int_equal(control_apply(&settings, NULL, fail_with_value, &err), 0);
+    }
+}
+
 static void flips_what_the_user_leaves_alone(void **state)
 {
     (void)state;
@@ -357,6 +385,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(hears_of_video_nodes_only, setup, teardown),
         cmocka_unit_test_setup_teardown(set_and_read_back_each_type, setup, teardown),
         cmocka_unit_test_setup_teardown(refuses_with_the_right_number, setup, teardown),
+        cmocka_unit_test(only_what_can_never_be_set_is_final),
         cmocka_unit_test_setup_teardown(flips_what_the_user_leaves_alone, setup, teardown),
         cmocka_unit_test_setup_teardown(controls_while_it_streams, setup, teardown),
     };

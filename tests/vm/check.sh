@@ -39,8 +39,11 @@ show_log() { sed "s/^/      | /" "$(log_of "$1")" | tail -n "${2:-15}"; }
 
 # ---- the receiver: one for the whole case, a file for each sender ----
 
+receiver_prefix='' sender_prefix='' # commands that run them elsewhere: ip netns exec …
+destination=127.0.0.1
+
 receiver_start() { # MORE OPTIONS
-  "$PCS_VM_BUILD/video-receiver" --listen-port 5000 --output "$PCS_VM_OUT/%n.mp4" "$@" \
+  $receiver_prefix "$PCS_VM_BUILD/video-receiver" --listen-port 5000 --output "$PCS_VM_OUT/%n.mp4" "$@" \
     >"$PCS_VM_OUT/receiver.json" 2>"$(log_of receiver)" &
   receiver=$!
   wait_for 30 log_has receiver 'listening on port' || fail "the receiver does not start"
@@ -56,7 +59,7 @@ receiver_stop() {
 sender_start() { # NAME OPTION...
   sender_name=$1
   shift
-  "$PCS_VM_BUILD/pi-camera-streamer" --dest-ip 127.0.0.1 --port 5000 --name "$sender_name" "$@" \
+  $sender_prefix "$PCS_VM_BUILD/pi-camera-streamer" --dest-ip $destination --port 5000 --name "$sender_name" "$@" \
     >"$PCS_VM_OUT/$sender_name.json" 2>"$(log_of "$sender_name")" &
   sender=$!
 }
@@ -108,8 +111,8 @@ await_back() {
 # No text on vivid's colour bars.
 bars_only() { v4l2-ctl -d "$1" -c osd_text_mode=2; }
 
-# The file NAME.mp4 grows: pictures arrive and are recorded.
-size_of() { stat -c %s "$PCS_VM_OUT/$1.mp4" 2>/dev/null || echo 0; }
+# NAME's files grow: pictures arrive and are recorded.
+size_of() { cat "$PCS_VM_OUT/$1".mp4 "$PCS_VM_OUT/$1"-[0-9]*.mp4 2>/dev/null | wc -c; }
 grown() { [ "$(size_of "$1")" -gt "$2" ]; }
 await_growth() { # NAME SECONDS TEXT
   growth_from=$(size_of "$1")

@@ -5,12 +5,14 @@
     look.py FOLDER
 
 FOLDER/expect has a line for each recording: its name, then KEY=VALUE:
-    codec=h264|mjpeg   size=WxH
-    pictures=all|N     as many as its sender says it sent (all, also when not named), or at least N
-    bars=color|grey    vivid's colour bars, in the colours that they have
-    copied=CLIP        every frame is one of CLIP's, byte for byte, in the clip's order
-    lost=no            nothing may be missing on the way
-Every FOLDER/NAME.json of a sender is added up, and held against the receiver's. Prints a line for each check.
+    codec=h264|mjpeg
+    size=WxH           and +WxH for each further file, which begins where size or format change
+    bars=color|grey    vivid's colour bars, in the colours that they have, or the greys it makes of them (BT.709)
+    copied=CLIP        every frame is one of CLIP's, byte for byte, in the clip's order, few left out, none twice
+    skipped=yes        the sender left out some on purpose
+    latency=MS         95 % arrived within that time
+All that was sent must be in the files. Every FOLDER/NAME.json of a sender is added up, and held against the receiver's. Without
+a receiver.json every recording just has to play. Prints a line for each check.
 """
 import json
 import subprocess
@@ -23,7 +25,7 @@ import numpy as np
 BARS = [(191, 191, 191), (191, 191, 0), (0, 191, 191), (0, 191, 0), (191, 0, 191), (191, 0, 0), (0, 0, 191),
         (0, 0, 0)]
 # What ffmpeg says of every full-range JPEG, and of every grey one, its own too.
-HARMLESS = ("deprecated pixel format", "EOI missing, emulating")
+HARMLESS = ("deprecated pixel format", "EOI missing, emulating", "Last message repeated")
 TOLERANCE = 14  # of 255: twice subsampled, compressed
 
 
@@ -69,7 +71,7 @@ def check_bars(path, kind):
         return complaints[0]
     for colour, wanted in zip(mean_bars(pictures[-1]), BARS):
         if kind == "grey":
-            luma = float(np.dot(wanted, (0.299, 0.587, 0.114)))
+            luma = float(np.dot(wanted, (0.2126, 0.7152, 0.0722)))
             wanted = (luma, luma, luma)
         if max(abs(colour - wanted)) > TOLERANCE:
             return f"colour {colour.round().astype(int).tolist()} in place of {[round(w) for w in wanted]}"
@@ -86,40 +88,52 @@ def frames_of(path):
 
 
 def check_copied(path, clip):
+    """uvcvideo finishes buffers on several processors at once, so neighbours may have changed places."""
     source, got = frames_of(clip), frames_of(path)
     last = None
     for number, frame in enumerate(got):
         if frame not in source:
             return f"frame {number} of {len(got)} is none of the clip's"
         at = source.index(frame)
-        if last is not None and at == last and source.count(frame) == 1:
-            return f"frame {number} is there twice"
+        step = 1 if last is None else (at - last + 2) % len(source) - 2
+        if step == 0 or step > 10:
+            return f"frame {number} is the clip's {at}, after {last}"
         last = at
     return None if got else "it is empty"
 
 
-def check_recording(folder, name, wanted, sent):
-    path = folder / f"{name}.mp4"
-    if not path.exists():
+def check_way(wanted, sender, stream):
+    skipped = sum(output["dropped"] for output in sender["outputs"])
+    if wanted.get("skipped", "no") != ("yes" if skipped else "no"):
+        yield f"{skipped} were left out"
+    p95 = stream["latency_ms"]["p95"]
+    if p95 > float(wanted.get("latency", "inf")):
+        yield f"latency {p95:.0f} ms"
+
+
+def check_recording(folder, name, wanted, sender, stream):
+    """The files that the receiver says it wrote: one, or several after a break or a change of the picture."""
+    paths = [folder / Path(file).name for file in stream["files"]]
+    if not paths or not all(path.exists() for path in paths):
         report(False, f"{name}: there is no recording")
         return
-    info = probe(path)
-    packets = int(info["nb_read_packets"])
-    faults = []
-    if wanted.get("codec", info["codec_name"]) != info["codec_name"]:
-        faults.append(f"codec {info['codec_name']}")
-    size = f"{info['width']}x{info['height']}"
-    if wanted.get("size", size) != size:
-        faults.append(f"size {size}")
-    count = wanted.get("pictures", "all")
-    if packets != sent if count == "all" else packets < int(count):
-        faults.append(f"{packets} pictures, {sent} were sent")
+    infos = [probe(path) for path in paths]
+    packets = sum(int(info["nb_read_packets"]) for info in infos)
+    sent = sum(output["sent"] for output in sender["outputs"])
+    codec, sizes = infos[0]["codec_name"], "+".join(f"{info['width']}x{info['height']}" for info in infos)
+    faults = list(check_way(wanted, sender, stream))
+    if wanted.get("codec", codec) != codec:
+        faults.append("the codec")
+    if wanted.get("size", sizes) != sizes:
+        faults.append("the size")
+    if packets != sent:
+        faults.append(f"{sent} were sent")
     if "bars" in wanted:
-        faults.append(check_bars(path, wanted["bars"]))
+        faults.append(check_bars(paths[-1], wanted["bars"]))
     if "copied" in wanted:
-        faults.append(check_copied(path, folder / wanted["copied"]))
+        faults.append(check_copied(paths[0], folder / wanted["copied"]))
     faults = [f for f in faults if f]
-    report(not faults, f"{name}: the recording ({size} {info['codec_name']}, {packets} pictures)" +
+    report(not faults, f"{name}: the recording ({sizes} {codec}, {packets} pictures)" +
            "".join(": " + f for f in faults))
 
 
@@ -139,23 +153,37 @@ def check_sums(name, sender, streams):
         faults.append(f"{lost} lost on the way")
     report(not faults, f"{name}: the sums ({sender['captured']} captured, {sent} sent)" +
            "".join(": " + f for f in faults))
-    return sent
+
+
+def check_playable(folder):
+    for path in sorted(folder.glob("*.mp4")):
+        pictures, complaints = decode(path, "rgb24")
+        report(len(pictures) > 0 and not complaints, f"{path.name} plays: {len(pictures)} pictures" +
+               "".join(": " + c for c in complaints[:1]))
 
 
 def main():
     folder = Path(sys.argv[1])
+    if not (folder / "receiver.json").exists():
+        check_playable(folder)
+        return
     streams = read_json(folder / "receiver.json")["streams"]
-    sent = {}
+    senders = {}
     for path in sorted(folder.glob("*.json")):
         if path.stem == "receiver":
             continue
         try:
-            sent[path.stem] = check_sums(path.stem, read_json(path), streams)
+            senders[path.stem] = read_json(path)
+            check_sums(path.stem, senders[path.stem], streams)
         except (ValueError, KeyError) as error:
             report(False, f"{path.stem}: the summary: {error}")
     for line in (folder / "expect").read_text().splitlines():
         name, *pairs = line.split()
-        check_recording(folder, name, dict(p.split("=", 1) for p in pairs), sent.get(name, 0))
+        stream = next((s for s in streams if s["name"] == name), None)
+        if name in senders and stream:
+            check_recording(folder, name, dict(p.split("=", 1) for p in pairs), senders[name], stream)
+        else:
+            report(False, f"{name}: there is no summary")
 
 
 main()

@@ -134,6 +134,13 @@ enum format_id format_by_name(const char *name)
     return FORMAT_NONE;
 }
 
+enum color_matrix format_matrix_of(int h273)
+{
+    return h273 == 1                 ? COLOR_MATRIX_709
+           : h273 == 9 || h273 == 10 ? COLOR_MATRIX_2020
+                                     : COLOR_MATRIX_601;
+}
+
 bool format_same(const struct format *a, const struct format *b)
 {
     return a->id == b->id && a->width == b->width && a->height == b->height &&
