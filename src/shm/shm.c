@@ -163,8 +163,8 @@ static int gone(const struct pcs_shm *shm)
 /* Nothing came for a while. 0: the producer lives. */
 static int look_after_producer(struct pcs_shm *shm, int64_t now, struct pcs_shm_frame *frame)
 {
-    shm->looked_ms = now;
     if (segment_alive(&shm->segment)) {
+        shm->looked_ms = now;
         return -EAGAIN;
     }
     int code = take(shm, frame); /* its last one may have come just before */

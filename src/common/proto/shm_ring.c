@@ -4,9 +4,10 @@
 #include <errno.h>
 #include <string.h>
 
-#define ALIGN 64
-#define TRIES 16 /* a reader that is overtaken so often in a row has no honest writer */
-#define SHARE 4  /* a frame may take this part of the ring */
+#define ALIGN    64
+#define TRIES    16    /* a reader that is overtaken so often in a row has no honest writer */
+#define MAX_ROWS 65536 /* rows of no bytes would fit in any number */
+#define SHARE    4     /* a frame may take this part of the ring */
 
 #define LOAD(word, order)         atomic_load_explicit(&(word), memory_order_##order)
 #define STORE(word, value, order) atomic_store_explicit(&(word), value, memory_order_##order)
@@ -17,7 +18,8 @@
 #pragma GCC diagnostic ignored "-Wtsan"
 #endif
 
-#define SLOT_WORDS (sizeof(struct shm_slot) / sizeof(uint32_t))
+#define SLOT_OFFSET ((sizeof(struct shm_head) + ALIGN - 1) / ALIGN * ALIGN)
+#define SLOT_WORDS  (sizeof(struct shm_slot) / sizeof(uint32_t))
 
 /* Is index a before b? */
 static bool before(uint32_t a, uint32_t b)
@@ -32,7 +34,7 @@ static size_t align_up(size_t n, size_t to)
 
 size_t shm_payload_offset(uint32_t slot_count)
 {
-    return align_up(sizeof(struct shm_head), ALIGN) + slot_count * sizeof(struct shm_slot);
+    return SLOT_OFFSET + slot_count * sizeof(struct shm_slot);
 }
 
 /* ---- writer ---- */
@@ -49,7 +51,7 @@ void shm_writer_init(struct shm_writer *w, void *map, const struct shm_plan *pla
     *head = (struct shm_head){ .magic = SHM_MAGIC,
                                .byte_order = SHM_BYTE_ORDER,
                                .version = SHM_VERSION,
-                               .slot_offset = align_up(sizeof(struct shm_head), ALIGN),
+                               .slot_offset = SLOT_OFFSET,
                                .slot_size = sizeof(struct shm_slot),
                                .slot_count = plan->slot_count,
                                .payload_offset = (uint32_t)w->payload_offset,
@@ -104,7 +106,7 @@ uint8_t *shm_writer_claim(struct shm_writer *w, size_t size)
 static void store_slot(struct shm_writer *w, const struct shm_slot *slot)
 {
     uint32_t words[SLOT_WORDS];
-    size_t at = w->head->slot_offset + (w->written % w->slot_count) * sizeof *slot;
+    size_t at = SLOT_OFFSET + (w->written % w->slot_count) * sizeof *slot;
     _Atomic uint32_t *to = (_Atomic uint32_t *)(void *)(w->map + at);
     memcpy(words, slot, sizeof words);
     for (size_t i = 0; i < SLOT_WORDS; i++) {
@@ -209,7 +211,7 @@ static void load_slot(const struct shm_reader *r, struct shm_slot *out)
 static bool plane_fits(const struct shm_plane *p, uint64_t size)
 {
     return p->offset <= size && (uint64_t)p->stride * p->rows <= size - p->offset &&
-           p->row_bytes <= p->stride;
+           p->row_bytes <= p->stride && p->rows <= MAX_ROWS;
 }
 
 /* Whatever it says, it may not lead outside. */
