@@ -35,12 +35,13 @@ static bool is_alive(int fd)
     return fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type == F_WRLCK;
 }
 
-static int announce(int fd)
+/* Without it (somebody with the right to write holds that byte) the producer only does not know of us. */
+static void announce(int fd)
 {
     struct flock lock = {
         .l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = SHM_LOCK_READERS, .l_len = 1
     };
-    return fcntl(fd, F_OFD_SETLK, &lock) == 0 ? 0 : -errno;
+    (void)fcntl(fd, F_OFD_SETLK, &lock);
 }
 
 bool segment_alive(const struct segment *s)
@@ -78,18 +79,15 @@ static bool has_ended(const struct shm_head *head)
 static int check(struct segment *s)
 {
     struct stat st;
-    int code = announce(s->fd);
-    if (code == 0 && fstat(s->fd, &st) < 0) {
-        code = -errno;
+    announce(s->fd);
+    if (fstat(s->fd, &st) < 0) {
+        return -errno;
     }
-    ssize_t n = code == 0 ? pread(s->fd, &s->head, sizeof s->head, 0) : 0;
-    if (code < 0 || n < 0) {
-        return code < 0 ? code : -errno;
-    }
-    if (n != sizeof s->head || !S_ISREG(st.st_mode)) {
+    if (!S_ISREG(st.st_mode) ||
+        pread(s->fd, &s->head, sizeof s->head, 0) != (ssize_t)sizeof s->head) {
         return -EBADMSG;
     }
-    code = shm_head_check(&s->head, (uint64_t)st.st_size);
+    int code = shm_head_check(&s->head, (uint64_t)st.st_size);
     return code < 0 ? code : is_alive(s->fd) && !has_ended(&s->head) ? 0 : -ENOENT;
 }
 
@@ -125,18 +123,19 @@ static void drain(int fd)
     }
 }
 
-/* Sleep until something appears in the folder. False: it is too late. */
-static bool sleep_until(int watch, int64_t deadline_ms, int64_t now)
+/* Sleep until something appears in the folder: -EAGAIN look again, -ENOENT too late, -EINTR. */
+static int sleep_until(int watch, int64_t deadline_ms, int64_t now)
 {
     int64_t left = deadline_ms - now, most = watch < 0 ? BLIND_MS : 60000;
     struct pollfd fd = { .fd = watch, .events = POLLIN };
     if (left <= 0) {
-        return false;
+        return -ENOENT;
     }
-    if (poll(&fd, 1, (int)(left < most ? left : most)) > 0) {
+    int got = poll(&fd, 1, (int)(left < most ? left : most));
+    if (got > 0) {
         drain(watch);
     }
-    return true;
+    return got < 0 && errno == EINTR ? -EINTR : -EAGAIN;
 }
 
 int segment_wait(struct segment *s, const char *name, int64_t deadline_ms, int64_t (*now_ms)(void))
@@ -153,7 +152,8 @@ int segment_wait(struct segment *s, const char *name, int64_t deadline_ms, int64
     }
     do {
         code = attach(s, name);
-    } while (code == -ENOENT && sleep_until(watch, deadline_ms, now_ms()));
+        code = code == -ENOENT ? sleep_until(watch, deadline_ms, now_ms()) : code;
+    } while (code == -EAGAIN);
     if (watch >= 0) {
         (void)close(watch);
     }
