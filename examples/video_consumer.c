@@ -62,13 +62,15 @@ static void count_frame(struct counts *c, const struct pcs_shm_frame *f, int64_t
     c->worst_us = late_us > c->worst_us ? late_us : c->worst_us;
 }
 
-static void show(const char *what, const struct counts *c, const struct pcs_shm_frame *f, int64_t now)
+static void show(const char *what, const struct counts *c, const struct pcs_shm_frame *f,
+                 int64_t now)
 {
     double seconds = (double)(now - c->since_us) / 1e6;
     uint64_t frames = c->frames ? c->frames : 1;
     (void)fprintf(stderr,
-                  "%s %" PRIu32 "x%" PRIu32 " %.4s: %" PRIu64 " frames, %.1f fps, %.2f Mbit/s, missed %" PRIu64
-                  ", overwritten %" PRIu64 ", awake after %" PRId64 " us (worst %" PRId64 ")\n",
+                  "%s %" PRIu32 "x%" PRIu32 " %.4s: %" PRIu64
+                  " frames, %.1f fps, %.2f Mbit/s, missed %" PRIu64 ", overwritten %" PRIu64
+                  ", awake after %" PRId64 " us (worst %" PRId64 ")\n",
                   what, f->width, f->height, (const char *)&f->fourcc, c->frames,
                   seconds > 0 ? (double)c->frames / seconds : 0,
                   seconds > 0 ? (double)c->bytes * 8e-6 / seconds : 0, c->missed, c->torn,

@@ -151,9 +151,24 @@ static void make_room(struct shm_feed *feed, size_t size)
     }
 }
 
+/* Pictures that lean on others, of which a slow reader misses some, are none. */
+static bool no_picture(struct shm_feed *feed, const struct frame *frame)
+{
+    bool leans = feed->raw && frame->format.id == FORMAT_H264;
+    if (leans) {
+        counter_add(&feed->refused, 1);
+        log_limited(&feed->large_limit, LOG_PERIOD_US, LOG_WARN,
+                    "shared memory %s: the camera gives H.264, no pictures: use --shm", feed->name);
+    }
+    return leans;
+}
+
 static void put(struct shm_feed *feed, const struct frame *frame)
 {
     struct shm_slot slot;
+    if (no_picture(feed, frame)) {
+        return;
+    }
     describe(frame, &slot);
     bool packed = format_info(frame->format.id)->compressed;
     size_t size = packed ? frame->size : lay_out(frame, &slot);
