@@ -106,7 +106,8 @@ static int map(struct segment *s)
 /* -ENOENT also when what is there has nobody behind it. */
 static int attach(struct segment *s, const char *name)
 {
-    s->fd = shm_open(name, O_RDONLY | O_CLOEXEC, 0);
+    s->fd =
+        shm_open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0); /* it may be anything, a FIFO too */
     int code = s->fd < 0 ? -errno : check(s);
     code = code < 0 ? code : map(s);
     if (code < 0) {

@@ -131,7 +131,6 @@ static void shm_totals(struct sink *s, struct sink_totals *out)
     }
     uint64_t published = hub_published(s->env->hub);
     *out = (struct sink_totals){ .sent = t.sent,
-                                 .acked = t.sent,
                                  .dropped = published > t.sent ? published - t.sent : 0,
                                  .bytes = t.bytes + raw.bytes,
                                  .connected = t.read || raw.read,

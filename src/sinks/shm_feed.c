@@ -42,6 +42,7 @@ struct shm_feed {
     struct hub *hub;
     bool raw;
     char name[NAME_MAX_BYTES];
+    const char *camera;
     struct queue *queue;
     struct stop *stop;
     struct thread thread;
@@ -49,13 +50,14 @@ struct shm_feed {
     /* the thread's own */
     int64_t deaf_us, look_us; /* not before, at the latest */
     bool ended;
+    struct log_limit renew_limit;
 
     atomic_bool subscribed, done;
     counter sent, bytes, refused;
 
     pthread_mutex_t work; /* guards what follows: the thread and whoever publishes put frames in */
-    struct shm_segment *segment;
-    uint64_t lost; /* by the queue, as far as that is in the numbers */
+    struct shm_segment *segment; /* the thread changes it, and may look at it without the lock */
+    uint64_t lost;               /* by the queue, as far as that is in the numbers */
     struct log_limit large_limit, full_limit;
 };
 
@@ -78,7 +80,6 @@ static void describe(const struct frame *frame, struct shm_slot *slot)
         .seq = frame->seq,
         .capture_us = frame->capture_us,
         .wall_us = frame->wall_us,
-        .published_us = clock_now_us(),
         .flags = (key ? SHM_KEY : 0u) | (standby ? SHM_STANDBY : 0u),
         .fourcc = format_info(f->id)->fourcc,
         .width = (uint32_t)f->width,
@@ -216,6 +217,37 @@ static bool put_at_once(void *arg)
     return true;
 }
 
+/* ---- the segment ---- */
+
+static int open_segment(const struct shm_feed *feed, struct shm_segment **out, struct err *err)
+{
+    const struct shm_segment_plan plan = {
+        .name = feed->name,
+        .camera = feed->camera,
+        .map_size = feed->raw ? RAW_SIZE : STREAM_SIZE,
+        .ring_size = feed->raw ? SHM_SPARE : 0, /* pictures: when their size is known */
+        .slot_count = feed->raw ? RAW_SLOTS : STREAM_SLOTS,
+    };
+    return shm_segment_open(out, &plan, err);
+}
+
+/* A file without a name cannot get it back: another one takes its place, as after a restart. */
+static void renew(struct shm_feed *feed)
+{
+    struct shm_segment *segment = NULL;
+    struct err err = { 0 };
+    if (open_segment(feed, &segment, &err) < 0) {
+        log_limited(&feed->renew_limit, LOG_PERIOD_US, LOG_ERROR, "%s", err.text);
+        return;
+    }
+    log_warn("shared memory %s was removed by somebody: made anew", feed->name);
+    pthread_mutex_lock(&feed->work);
+    struct shm_segment *old = feed->segment;
+    feed->segment = segment;
+    pthread_mutex_unlock(&feed->work);
+    shm_segment_close(old); /* its readers reopen */
+}
+
 /* ---- the thread ---- */
 
 static void subscribe(struct shm_feed *feed)
@@ -248,6 +280,9 @@ static void look_for_readers(struct shm_feed *feed, bool event)
     bool due = now_us >= feed->look_us;
     if (!event && !due) {
         return;
+    }
+    if (shm_segment_is_lost(feed->segment)) {
+        renew(feed);
     }
     bool blind = shm_segment_watch_fd(feed->segment) < 0;
     bool read = shm_segment_has_reader(feed->segment);
@@ -313,6 +348,7 @@ static struct shm_feed *feed_new(const struct shm_feed_plan *plan)
     pthread_mutex_init(&feed->work, NULL);
     feed->hub = plan->hub;
     feed->raw = plan->raw;
+    feed->camera = plan->camera;
     feed->look_us = INT64_MAX;
     (void)snprintf(feed->name, sizeof feed->name, "/%s", plan->name + (*plan->name == '/'));
     feed->queue = queue_new(&limits);
@@ -333,14 +369,7 @@ int shm_feed_start(struct shm_feed **out, const struct shm_feed_plan *plan, stru
     if (!feed) {
         return err_set(err, -ENOMEM, "out of memory");
     }
-    const struct shm_segment_plan segment = {
-        .name = feed->name,
-        .camera = plan->camera,
-        .map_size = plan->raw ? RAW_SIZE : STREAM_SIZE,
-        .ring_size = plan->raw ? SHM_SPARE : 0, /* pictures: when their size is known */
-        .slot_count = plan->raw ? RAW_SLOTS : STREAM_SLOTS,
-    };
-    int code = shm_segment_open(&feed->segment, &segment, err);
+    int code = open_segment(feed, &feed->segment, err);
     if (code == 0 && (code = thread_start(&feed->thread, "shm", feed_run, feed)) < 0) {
         (void)err_set(err, code, "shared memory %s: %s", feed->name, err_text(code));
     }

@@ -23,6 +23,9 @@
 #define MODE   0640
 #define GROUP  "video"
 #define TRIES  5 /* to take the name, while others want it too */
+/* A reader reads the head when it has its lock, and closes the file when it goes. Who takes the file's name
+ * away changes its attributes. */
+#define WATCHED (IN_ACCESS | IN_CLOSE_NOWRITE | IN_ATTRIB)
 
 struct shm_segment {
     int fd, watch;
@@ -206,8 +209,7 @@ int shm_segment_open(struct shm_segment **out, const struct shm_segment_plan *pl
         shm_segment_close(s);
         return explain(err, code, plan->name);
     }
-    /* A reader reads the head when it has its lock, and closes the file when it goes. */
-    if (s->watch >= 0 && inotify_add_watch(s->watch, s->path, IN_ACCESS | IN_CLOSE_NOWRITE) < 0) {
+    if (s->watch >= 0 && inotify_add_watch(s->watch, s->path, WATCHED) < 0) {
         (void)close(s->watch);
         s->watch = -1;
     }
@@ -243,6 +245,12 @@ void shm_segment_close(struct shm_segment *s)
         (void)close(s->watch);
     }
     free(s);
+}
+
+bool shm_segment_is_lost(const struct shm_segment *s)
+{
+    struct stat st;
+    return fstat(s->fd, &st) == 0 && st.st_nlink == 0;
 }
 
 struct shm_writer *shm_segment_writer(struct shm_segment *s)

@@ -37,7 +37,10 @@ struct shm_writer *shm_segment_writer(struct shm_segment *s);
 int shm_segment_resize(struct shm_segment *s, size_t ring_size);
 void shm_segment_wake(struct shm_segment *s); /* after publishing */
 
-/* Readable when a reader may have come or gone; -1: cannot be known, look every now and then. */
+/* Somebody has removed the file: no new reader can find it. (logind does, when its user logs out.) */
+bool shm_segment_is_lost(const struct shm_segment *s);
+
+/* Readable when a reader may have come or gone, or the file; -1: cannot be known, look every now and then. */
 int shm_segment_watch_fd(const struct shm_segment *s);
 void shm_segment_drain(struct shm_segment *s); /* what the fd has said */
 bool shm_segment_has_reader(const struct shm_segment *s);

@@ -124,11 +124,13 @@ def test_a_consumer_may_come_first(name):
             s.stop()
 
 
-def test_the_end_is_seen_at_once(name):
-    with camera(name, "--frames", 30) as s, Program(CONSUMER, "-s", "-t", 100, name) as c:
+def test_the_end_is_noticed(name):
+    """And all that came before it is read."""
+    with camera(name, "--codec", "mjpeg", "--frames", 60) as s, Program(CONSUMER, "-s", "-t", 1500 * SLOW, name) as c:
+        status, summary = s.end(30)
+        assert status == 0
         flow = result(c)
-        assert flow[0] == 3 and flow[1] > 0 and flow[2] == 0
-        assert s.end()[0] == 0
+        assert flow[0] == 3 and flow[1] == summary["outputs"][0]["sent"] > 0 and flow[2] == 0
 
 
 # ---- nobody disturbs anybody ----
@@ -186,6 +188,13 @@ def test_damaged_memory_hurts_nobody(name):
         check_sums(s.stop())
 
 
+def test_a_fifo_in_its_place(name):
+    os.mkfifo(place(name))
+    for args in ([CONSUMER, "-t", "200", name], [SENDER, "--source", "test", "--shm", name]):
+        r = subprocess.run(args, capture_output=True, text=True, timeout=10 * SLOW)
+        assert r.returncode == 1, r.stderr
+
+
 @pytest.mark.parametrize("content", [b"", b"pcs-shm\0", b"x" * 100_000, b"pcs-shm\0" + b"\xff" * 100_000],
                          ids=["empty", "short", "foreign", "nonsense"])
 def test_a_file_of_something_else(name, content):
@@ -220,6 +229,22 @@ def test_a_vanished_producer_is_noticed(name):
         flowing(c)
         s.kill()
         assert result(c)[0] == 3
+
+
+def test_the_file_is_removed(name):
+    """By logind, when its user logs out, or by hand: there is another one, and readers go over to it."""
+    with camera(name, "--codec", "mjpeg") as s, consumer(name) as c:
+        flowing(c)
+        place(name).unlink()
+        s.wait_log("made anew")
+        assert result(consumer(name, "-c", 10))[:2] == (0, 10)
+        flowing(c, 40)
+        c.send_signal(signal.SIGINT)
+        assert result(c)[0] == 0
+        place(name).unlink()
+        s.wait_log("made anew", count=2)
+        check_sums(s.stop())
+    assert not place(name).exists()
 
 
 def test_the_name_is_taken(name):
