@@ -85,7 +85,9 @@ void pcs_shm_close(struct pcs_shm *shm)
 void pcs_shm_get_producer(const struct pcs_shm *shm, struct pcs_shm_producer *out)
 {
     const struct shm_head *head = &shm->segment.head;
-    *out = (struct pcs_shm_producer){ head->epoch, head->started_us, head->pid };
+    *out = (struct pcs_shm_producer){ .epoch = head->epoch,
+                                      .started_us = head->started_us,
+                                      .pid = head->pid };
     memcpy(out->name, head->name, sizeof out->name);
     out->name[sizeof out->name - 1] = 0;
 }
