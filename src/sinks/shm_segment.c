@@ -135,6 +135,9 @@ int shm_segment_resize(struct shm_segment *s, size_t ring_size)
 {
     size_t head = s->writer.payload_offset, most = s->map_size - head;
     ring_size = ring_size < most ? ring_size : most;
+    if (ring_size <= s->writer.ring_size) {
+        return 0; /* there is no more: its frames may stay */
+    }
     int code = reserve(s, head + ring_size);
     if (code == 0) {
         shm_writer_resize(&s->writer, ring_size);

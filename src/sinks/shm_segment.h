@@ -33,7 +33,7 @@ int shm_segment_open(struct shm_segment **out, const struct shm_segment_plan *pl
 void shm_segment_close(struct shm_segment *s);
 
 struct shm_writer *shm_segment_writer(struct shm_segment *s);
-/* Reserve memory for a ring of this size, up to map_size, and use that from now on. 0 or -ENOSPC. */
+/* Make the ring this large, up to map_size; if it grows, its frames are gone. 0 or -ENOSPC. */
 int shm_segment_resize(struct shm_segment *s, size_t ring_size);
 void shm_segment_wake(struct shm_segment *s); /* after publishing */
 

@@ -2,8 +2,8 @@
 /*
  * How long after a frame is published a reader is awake, in microseconds, as one line of JSON.
  *   shm_latency read NAME FRAMES  of a sender's frames
- *   shm_latency floor FRAMES FPS        the least there is: one process wakes another by a futex in shared
- *                                       memory, and nothing else is in it
+ *   shm_latency floor FRAMES FPS READERS  the least there is: one process wakes so many by a futex in
+ *                                         shared memory, and nothing else is in it
  */
 #include <cjson/cJSON.h>
 #include <errno.h>
@@ -86,26 +86,39 @@ static void wake_often(struct word *w, uint32_t frames, long fps)
     }
 }
 
-static int floor_of(uint32_t frames, long fps)
+static void wait_often(struct word *w, uint32_t frames, struct histogram *h)
+{
+    for (uint32_t seen = 0; seen < frames; seen = atomic_load(&w->wake)) {
+        while (atomic_load(&w->wake) == seen) {
+            (void)futex(w, FUTEX_WAIT, seen);
+        }
+        histogram_add(h, clock_now_us() - atomic_load(&w->published_us));
+    }
+}
+
+/* One who wakes, and `count` who wait; the last of them is measured. */
+static int floor_of(uint32_t frames, long fps, long count)
 {
     struct word *w =
         mmap(NULL, sizeof *w, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (w == MAP_FAILED) {
         return 1;
     }
-    pid_t pid = fork();
-    if (pid == 0) {
-        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-        wake_often(w, frames, fps);
-        _exit(0);
-    }
-    for (uint32_t seen = 0; seen < frames; seen = atomic_load(&w->wake)) {
-        while (atomic_load(&w->wake) == seen) {
-            (void)futex(w, FUTEX_WAIT, seen);
+    for (long i = 0; i < count; i++) {
+        if (fork() == 0) {
+            (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+            if (i == 0) {
+                wake_often(w, frames, fps);
+            } else {
+                wait_often(w, frames, &waited);
+            }
+            _exit(0);
         }
-        histogram_add(&waited, clock_now_us() - atomic_load(&w->published_us));
     }
-    (void)waitpid(pid, NULL, 0);
+    wait_often(w, frames, &waited);
+    while (wait(NULL) > 0) {
+        continue;
+    }
     print(frames, 0, 0);
     return 0;
 }
@@ -115,9 +128,9 @@ int main(int argc, char **argv)
     if (argc == 4 && strcmp(argv[1], "read") == 0) {
         return read_frames(argv[2], strtoull(argv[3], NULL, 10));
     }
-    if (argc == 4 && strcmp(argv[1], "floor") == 0 && atol(argv[3]) > 1) {
-        return floor_of((uint32_t)atol(argv[2]), atol(argv[3]));
+    if (argc == 5 && strcmp(argv[1], "floor") == 0 && atol(argv[3]) > 1) {
+        return floor_of((uint32_t)atol(argv[2]), atol(argv[3]), atol(argv[4]));
     }
-    (void)fprintf(stderr, "usage: shm_latency read NAME FRAMES | floor FRAMES FPS\n");
+    (void)fprintf(stderr, "usage: shm_latency read NAME FRAMES | floor FRAMES FPS READERS\n");
     return 2;
 }
