@@ -3,10 +3,12 @@
 
 #include <stddef.h>
 
+#include "archive.h"
 #include "http.h"
 #include "sinks/push.h"
 
 const struct sink_backend *const outputs[] = {
+    &sink_archive, /* first: what it writes at the end, the others deliver meanwhile */
     &sink_push,
     &sink_http,
     &sink_ws,

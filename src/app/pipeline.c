@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "archive.h"
 #include "capture/source.h"
 #include "lane.h"
 #include "outputs.h"
@@ -419,6 +420,16 @@ const char *pipeline_sink(struct pipeline *p, size_t i, struct sink_totals *out)
 struct site **pipeline_site(struct pipeline *p)
 {
     return &p->site;
+}
+
+struct sink *pipeline_archive(struct pipeline *p)
+{
+    for (size_t i = 0; i < p->sink_count; i++) {
+        if (p->sinks[i].backend == &sink_archive) {
+            return p->sinks[i].sink;
+        }
+    }
+    return NULL;
 }
 
 struct cJSON *pipeline_outputs_json(struct pipeline *p)
