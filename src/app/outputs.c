@@ -5,6 +5,7 @@
 
 #include "archive.h"
 #include "http.h"
+#include "sinks/publish.h"
 #include "sinks/push.h"
 
 const struct sink_backend *const outputs[] = {
@@ -12,5 +13,6 @@ const struct sink_backend *const outputs[] = {
     &sink_push,
     &sink_http,
     &sink_ws,
+    &sink_publish,
     NULL,
 };

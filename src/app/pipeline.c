@@ -432,11 +432,25 @@ struct sink *pipeline_archive(struct pipeline *p)
     return NULL;
 }
 
+/* One output, or an array of them. */
+static void add_report(struct cJSON *array, struct cJSON *report)
+{
+    if (!cJSON_IsArray(report)) {
+        cJSON_AddItemToArray(array, report);
+        return;
+    }
+    struct cJSON *each;
+    while ((each = cJSON_DetachItemFromArray(report, 0))) {
+        cJSON_AddItemToArray(array, each);
+    }
+    cJSON_Delete(report);
+}
+
 struct cJSON *pipeline_outputs_json(struct pipeline *p)
 {
     struct cJSON *array = cJSON_CreateArray();
     for (size_t i = 0; i < p->sink_count; i++) {
-        cJSON_AddItemToArray(array, p->sinks[i].backend->report(p->sinks[i].sink));
+        add_report(array, p->sinks[i].backend->report(p->sinks[i].sink));
     }
     return array;
 }
