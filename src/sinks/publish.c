@@ -244,7 +244,8 @@ static int stream(struct target *t, struct err *err)
     return code;
 }
 
-/* From connecting to the end of the connection: always negative. -EPIPE: all is sent. */
+/* From connecting to the end of the connection: always negative. -EPIPE: all is sent; -ESTALE: see
+ * send_one; -ECANCELED: stopped. No error of a connection is one of these (publish_out.h). */
 static int session(struct target *t, struct err *err)
 {
     int code = t->key ? 0 : wait_for_key(t, err);

@@ -62,7 +62,7 @@ static int fail(const struct publish_out *o, int av_code, const char *what, stru
                        (int)(PATIENCE_US / CLOCK_S));
     }
     (void)av_strerror(av_code, text, sizeof text); /* unknown codes give a text, too */
-    return err_set(err, av_code > -4095 ? av_code : -EIO, "%s: %s", what, text);
+    return err_set(err, -EIO, "%s: %s", what, text);
 }
 
 /* ---- what there is ---- */
@@ -227,7 +227,7 @@ static int make_file(struct publish_out *o, const char *path, struct err *err)
         fd = o->file && fd < 0 ? -errno : fd;
     }
     if (fd < 0) {
-        return err_set(err, fd, "cannot make the file '%s': %s", path, err_text(fd));
+        return err_set(err, -EIO, "cannot make the file '%s': %s", path, err_text(fd));
     }
     close(fd);
     return 0;

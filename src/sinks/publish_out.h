@@ -30,8 +30,9 @@ struct publish_place {
     struct stop *stop;
 };
 
-/* Connect, and announce a stream like that of `key`. `place` is borrowed until the end. 0, -ECANCELED, or another negative errno with a
- * line. An existing file is never overwritten: another number is put behind its name. */
+/* Connect, and announce a stream like that of `key`. `place` is borrowed until the end. 0; -ECANCELED when
+ * stopped; -ETIMEDOUT, -EIO or -ENOMEM with a line. An existing file is never overwritten: another number
+ * is put behind its name. */
 int publish_out_open(struct publish_out **out, const struct publish_place *place,
                      const struct frame *key, struct err *err);
 /* `whole`: also write what the end of a stream needs. */
@@ -40,8 +41,7 @@ void publish_out_close(struct publish_out *o, bool whole);
 /* Is this key frame of the stream that was announced? */
 bool publish_out_fits(const struct publish_out *o, const struct frame *key);
 
-/* The first one begins the time line. 0 or a negative errno with a line: the connection is of no use
- * any more. */
+/* The first one begins the time line. 0, or as above: the connection is of no use any more. */
 int publish_out_write(struct publish_out *o, const struct frame *frame, struct err *err);
 
 /* What players of an RTP stream need to know (RFC 4566). 0 or a negative errno. */
