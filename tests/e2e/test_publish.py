@@ -6,6 +6,9 @@ import shutil
 import socket
 import subprocess
 import time
+import urllib.error
+import urllib.request
+from pathlib import Path
 
 import pytest
 from pcs import (SENDER, Program, check_sums, decodes_cleanly, free_port, markers, packets, probe, wait_for)
@@ -187,33 +190,51 @@ def test_rtp_to_gstreamer(tmp_path):
     assert len(numbers(got)) > 15
 
 
+def nginx_conf(folder, rtmp_port, http_port):
+    """The example that users get, with this test's places."""
+    text = (Path(__file__).parents[2] / "examples/nginx/rtmp-hls.conf").read_text(encoding="utf-8")
+    user = "user root;" if os.geteuid() == 0 else ""
+    temporary = "".join(f"    {kind}_temp_path {folder}/{kind};\n"
+                        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+    for old, new in (("user www-data;", user), ("/run/nginx.pid", f"{folder}/pid"),
+                     ("/var/log/nginx/error.log", f"{folder}/error.log"), ("/var/www", str(folder)),
+                     ("listen 1935;", f"listen 127.0.0.1:{rtmp_port};"),
+                     ("listen 8080;", f"listen 127.0.0.1:{http_port};"), ("http {\n", f"http {{\n{temporary}")):
+        assert old in text
+        text = text.replace(old, new)
+    conf = folder / "nginx.conf"
+    conf.write_text(text)
+    return conf
+
+
 @pytest.fixture
 def nginx(tmp_path):
     if not shutil.which("nginx") or not os.path.exists(RTMP_MODULE):
         pytest.skip("needs nginx and libnginx-mod-rtmp")
-    port = free_port()
-    conf = tmp_path / "nginx.conf"
-    user = "user root;" if os.geteuid() == 0 else ""
-    conf.write_text(f"""
-load_module {RTMP_MODULE};
-{user} daemon off; master_process off; worker_processes 1; pid {tmp_path}/pid; error_log {tmp_path}/error.log;
-events {{}}
-rtmp {{ server {{ listen 127.0.0.1:{port};
-  application live {{ live on; hls on; hls_path {tmp_path}/hls; hls_fragment 1s; hls_playlist_length 60s; }} }} }}
-""")
-    with Program("nginx", "-p", tmp_path, "-c", conf) as server:
-        wait_for(lambda: port_is_open(port), f"nginx\n{server.log}")
-        yield port, tmp_path / "hls"
+    rtmp, http = free_port(), free_port()
+    conf = nginx_conf(tmp_path, rtmp, http)
+    with Program("nginx", "-p", tmp_path, "-c", conf, "-g", "daemon off; master_process off;") as server:
+        wait_for(lambda: port_is_open(rtmp) and port_is_open(http), "nginx")
+        yield rtmp, f"http://127.0.0.1:{http}/hls/"
+        server.kill()
+
+
+def fetch(url):
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return answer.read().decode(), dict(answer.headers)
+    except urllib.error.HTTPError:
+        return "", {}
 
 
 def test_nginx_makes_hls_of_it(nginx):
     port, hls = nginx
     with publisher(f"rtmp://127.0.0.1:{port}/live/cam") as s:
-        playlist = hls / "cam.m3u8"
-        wait_for(lambda: size(playlist) and playlist.read_text().count(".ts") >= 3, "the playlist", 30)
-        pieces = [hls / l for l in playlist.read_text().split("\n") if l.endswith(".ts")]
-        for piece in pieces:
-            assert packets(piece)[0][1] and len(numbers(piece)) > 10
+        wait_for(lambda: fetch(hls + "cam.m3u8")[0].count(".ts") >= 2, "the playlist", 40)
+        text, headers = fetch(hls + "cam.m3u8")
+        assert headers["Content-Type"] == "application/vnd.apple.mpegurl" and "max-age=1" in headers["Cache-Control"]
+        for name in [l for l in text.split("\n") if l.endswith(".ts")][:2]:
+            assert packets(hls + name)[0][1] and len(numbers(hls + name)) > 10
         sent = s.stop()
     check_sums(sent)
     assert sent["outputs"][0]["sent"] > 60
