@@ -17,6 +17,9 @@ struct dial;
 
 /* Look `host` up and try its addresses in turn, each at most `timeout_us`. 0 or a negative errno. */
 int dial_start(struct dial **out, const char *host, int port, int64_t timeout_us);
+/* Only look it up, for a library that will do so again and cannot be interrupted in it: dial_take gives
+ * no socket (-1). */
+int dial_lookup(struct dial **out, const char *host);
 void dial_free(struct dial *d);
 
 int dial_fd(const struct dial *d); /* readable once it is decided */

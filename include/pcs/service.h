@@ -18,10 +18,11 @@ enum service_event {
     SERVICE_TICK,   /* the deadline passed */
     SERVICE_STOP,   /* the stop token is set: SIGINT, SIGTERM or someone called stop_request */
     SERVICE_RELOAD, /* SIGHUP */
+    SERVICE_USR1,   /* SIGUSR1 */
 };
 
 /*
- * Blocks SIGINT, SIGTERM, SIGHUP (read through a signalfd) and ignores SIGPIPE. The first SIGINT or
+ * Blocks SIGINT, SIGTERM, SIGHUP, SIGUSR1 (read through a signalfd) and ignores SIGPIPE. The first SIGINT or
  * SIGTERM requests `stop`; a second SIGINT ends the process at once with status 1.
  */
 int service_start(struct service **out, struct stop *stop, struct err *err);
@@ -39,6 +40,7 @@ struct service_work {
     const int64_t *interval_us; /* of `tick`; 0 = never; read again after a reload */
     void (*tick)(void *arg, int64_t now_us);
     void (*reload)(void *arg); /* SIGHUP */
+    void (*usr1)(void *arg);   /* SIGUSR1; NULL: it means nothing to this program */
     void *arg;
 };
 

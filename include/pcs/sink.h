@@ -57,5 +57,6 @@ struct sink_backend {
     void (*finish)(struct sink *sink, int64_t deadline_us);
     void (*free)(struct sink *sink);
     void (*totals)(struct sink *sink, struct sink_totals *out);
-    struct cJSON *(*report)(struct sink *sink); /* its object in the summary's "outputs" */
+    /* Its object in the summary's "outputs", or an array of them. */
+    struct cJSON *(*report)(struct sink *sink);
 };

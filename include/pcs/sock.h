@@ -39,6 +39,9 @@ int sock_accept(int listener, int *out, char name[SOCK_NAME_MAX]);
 int sock_connect(const char *host, int port, struct stop *stop, int64_t timeout_us, int *out,
                  char name[SOCK_NAME_MAX], struct err *err);
 
+/* Has `host` an address? Here and now, as above. 0, or why not. */
+int sock_lookup(const char *host, struct err *err);
+
 /* TCP_NODELAY, TCP_NOTSENT_LOWAT (bytes; 0 leaves it), TCP_USER_TIMEOUT and keep-alive (ms). */
 void sock_tune(int fd, int notsent_lowat_bytes, int user_timeout_ms);
 

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+#include "archive.h"
 #include "pcs/clock.h"
 #include "pcs/log.h"
 #include "pcs/option.h"
@@ -37,6 +38,19 @@ static void on_reload(void *arg)
     }
 }
 
+/* SIGUSR1: something has just happened; write down what led to it. */
+static void on_usr1(void *arg)
+{
+    struct daily *d = arg;
+    struct sink *archive = pipeline_archive(d->pipeline);
+    struct err err = { 0 };
+    if (!archive) {
+        log_warn("SIGUSR1: nothing is held in memory: --archive-ram SIZE does that");
+    } else if (archive_dump(archive, &err) < 0) {
+        log_warn("SIGUSR1: %s", err.text);
+    }
+}
+
 static void on_tick(void *arg, int64_t now_us)
 {
     struct daily *d = arg;
@@ -51,6 +65,7 @@ static void run(struct service *service, struct settings *settings, struct pipel
                                        .interval_us = &settings->run.stats_interval_us,
                                        .tick = on_tick,
                                        .reload = on_reload,
+                                       .usr1 = on_usr1,
                                        .arg = &daily };
     service_run(service, &work);
 }

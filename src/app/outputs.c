@@ -3,14 +3,18 @@
 
 #include <stddef.h>
 
+#include "archive.h"
 #include "http.h"
+#include "sinks/publish.h"
 #include "sinks/push.h"
 #include "sinks/shm.h"
 
 const struct sink_backend *const outputs[] = {
+    &sink_archive, /* first: what it writes at the end, the others deliver meanwhile */
     &sink_push,
     &sink_http,
     &sink_ws,
     &sink_shm,
+    &sink_publish,
     NULL,
 };

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "archive.h"
 #include "capture/source.h"
 #include "lane.h"
 #include "outputs.h"
@@ -422,11 +423,35 @@ struct site **pipeline_site(struct pipeline *p)
     return &p->site;
 }
 
+struct sink *pipeline_archive(struct pipeline *p)
+{
+    for (size_t i = 0; i < p->sink_count; i++) {
+        if (p->sinks[i].backend == &sink_archive) {
+            return p->sinks[i].sink;
+        }
+    }
+    return NULL;
+}
+
+/* One output, or an array of them. */
+static void add_report(struct cJSON *array, struct cJSON *report)
+{
+    if (!cJSON_IsArray(report)) {
+        cJSON_AddItemToArray(array, report);
+        return;
+    }
+    struct cJSON *each;
+    while ((each = cJSON_DetachItemFromArray(report, 0))) {
+        cJSON_AddItemToArray(array, each);
+    }
+    cJSON_Delete(report);
+}
+
 struct cJSON *pipeline_outputs_json(struct pipeline *p)
 {
     struct cJSON *array = cJSON_CreateArray();
     for (size_t i = 0; i < p->sink_count; i++) {
-        cJSON_AddItemToArray(array, p->sinks[i].backend->report(p->sinks[i].sink));
+        add_report(array, p->sinks[i].backend->report(p->sinks[i].sink));
     }
     return array;
 }

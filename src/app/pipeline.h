@@ -50,5 +50,8 @@ const char *pipeline_sink(struct pipeline *p, size_t i, struct sink_totals *out)
 
 struct site **pipeline_site(struct pipeline *p); /* where the outputs keep what they share */
 
+/* The open archive (archive.h), or NULL. */
+struct sink *pipeline_archive(struct pipeline *p);
+
 struct cJSON *pipeline_outputs_json(struct pipeline *p);
 struct cJSON *pipeline_latency_json(struct pipeline *p);

@@ -12,6 +12,7 @@
 
 #define HEADER_MAX 65536 /* ftyp, mark and moov together */
 #define TYPE(s)    ((uint32_t)(s)[0] << 24 | (uint32_t)(s)[1] << 16 | (uint32_t)(s)[2] << 8 | (s)[3])
+#define MARK_BOXES 8  /* it stands behind ftyp, in plain files behind moov */
 #define HOLE_BYTES 32 /* emulation prevention and lengths leave 5 zero bytes in a row at most */
 
 /* The next box in `r` and its content; false at the end, or when it does not fit. */
@@ -42,12 +43,13 @@ static bool has_box(struct reader r, uint32_t wanted)
     return false;
 }
 
-static bool parse_mark(struct reader r, uint32_t *codec)
+static bool parse_mark(struct reader r, struct box_mark *mark)
 {
     const uint8_t *magic = read_bytes(&r, 8);
     bool ours = magic && memcmp(magic, MP4_MARK_MAGIC, 8) == 0;
     ours = ours && read_be32(&r) == MP4_MARK_VERSION;
-    *codec = read_be32(&r);
+    mark->codec = read_be32(&r);
+    mark->wall_us = (int64_t)read_be64(&r);
     return ours && !r.bad;
 }
 
@@ -55,12 +57,14 @@ static bool parse_mark(struct reader r, uint32_t *codec)
 static int parse_header(const uint8_t *data, size_t size, struct box_scan *out)
 {
     struct reader r = reader_on(data, size), content;
+    struct box_mark mark = { 0 };
     uint32_t type;
     if (!next_box(&r, &type, &content) || type != TYPE("ftyp") || !next_box(&r, &type, &content) ||
-        type != TYPE("free") || !parse_mark(content, &out->codec) ||
-        !next_box(&r, &type, &content) || type != TYPE("moov") || !has_box(content, TYPE("mvex"))) {
+        type != TYPE("free") || !parse_mark(content, &mark) || !next_box(&r, &type, &content) ||
+        type != TYPE("moov") || !has_box(content, TYPE("mvex"))) {
         return -ENODATA;
     }
+    out->codec = mark.codec;
     out->header_end = out->good_end = (uint64_t)(r.p - data);
     return 0;
 }
@@ -75,6 +79,31 @@ static int scan_header(const struct box_source *source, struct box_scan *out)
     int ret = n < 0 ? n : parse_header(buf, (size_t)n, out);
     free(buf);
     return ret;
+}
+
+int boxes_find_mark(const struct box_source *source, struct box_mark *out)
+{
+    uint8_t head[MP4_MARK_BYTES];
+    struct box_mark mark = { 0 };
+    uint64_t at = 0;
+    for (int i = 0; i < MARK_BOXES && at < source->size; i++) {
+        int n = source->read(source->arg, at, head, sizeof head);
+        if (n < 0) {
+            return n;
+        }
+        struct reader r = reader_on(head, (size_t)n);
+        uint64_t size = read_be32(&r);
+        uint32_t type = read_be32(&r);
+        if (r.bad || size < 8 || (i == 0 && type != TYPE("ftyp"))) {
+            return -ENODATA; /* a size of 1 is a long one: only mdat has that, and stands behind */
+        }
+        if (type == TYPE("free") && size == MP4_MARK_BYTES && parse_mark(r, &mark)) {
+            *out = mark;
+            return 0;
+        }
+        at += size;
+    }
+    return -ENODATA;
 }
 
 /* Room for the largest moof we write and the header of its mdat. */

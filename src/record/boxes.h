@@ -35,6 +35,14 @@ struct box_scan {
  */
 int boxes_scan(const struct box_source *source, struct box_scan *out);
 
+struct box_mark {
+    uint32_t codec;  /* MP4_CODEC_... */
+    int64_t wall_us; /* of the first frame, Unix epoch */
+};
+/* Our mark, wherever it stands among the first boxes: growing recordings and plain ones have it. 0 with
+ * *out; -ENODATA: not ours; or the reader's error. */
+int boxes_find_mark(const struct box_source *source, struct box_mark *out);
+
 /*
  * Does H.264 data in [start, end) hold a run of zero bytes that no access unit can have? After a
  * power cut a file may have its length but not its bytes. 1 yes, 0 no, or the reader's error.

@@ -130,13 +130,13 @@ static int make_boxes(const struct frame *first, const struct params *params, ui
     return ret;
 }
 
-static void put_mark(struct writer *w, const struct frame *first)
+void mp4_mark_write(struct writer *w, uint32_t codec, int64_t wall_us)
 {
     write_be32(w, MP4_MARK_BYTES);
     write_bytes(w, "free" MP4_MARK_MAGIC, 12);
     write_be32(w, MP4_MARK_VERSION);
-    write_be32(w, first->format.id == FORMAT_H264 ? MP4_CODEC_H264 : MP4_CODEC_JPEG);
-    write_be64(w, (uint64_t)first->wall_us);
+    write_be32(w, codec);
+    write_be64(w, (uint64_t)wall_us);
 }
 
 /* The mark goes behind ftyp, so that one short read finds it. */
@@ -153,7 +153,8 @@ static int splice_mark(const struct frame *first, const uint8_t *boxes, size_t s
     }
     struct writer w = writer_on(head, size + MP4_MARK_BYTES);
     write_bytes(&w, boxes, ftyp);
-    put_mark(&w, first);
+    uint32_t codec = first->format.id == FORMAT_H264 ? MP4_CODEC_H264 : MP4_CODEC_JPEG;
+    mp4_mark_write(&w, codec, first->wall_us);
     write_bytes(&w, boxes + ftyp, size - ftyp);
     *out = head;
     return 0;

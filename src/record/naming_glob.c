@@ -17,17 +17,34 @@ static size_t conversion_length(const char *s)
     return s[n] ? n + 1 : n;
 }
 
-/* Room for every character escaped. */
+/* Digits that a conversion makes, so that one camera's files are not taken for another's whose name
+ * begins alike; 0 = any text. */
+static unsigned digits(const char *s, size_t length)
+{
+    return length != 2 ? 0 : s[1] == 'Y' ? 4 : s[1] == 'j' ? 3 : strchr("mdHMSyI", s[1]) ? 2 : 0;
+}
+
+static char *put_conversion(char *p, const char *s, size_t length)
+{
+    unsigned n = digits(s, length);
+    for (unsigned i = 0; i < n; i++) {
+        p = stpcpy(p, "[0-9]");
+    }
+    return n > 0 ? p : stpcpy(p, "*");
+}
+
+/* Two characters of a pattern make up to four times five of a glob. */
 static char *to_glob(const char *pattern)
 {
-    char *out = malloc(2 * strlen(pattern) + 1), *p = out;
+    char *out = malloc(10 * strlen(pattern) + 1), *p = out;
     while (out && *pattern) {
         if (pattern[0] == '%' && pattern[1] == '%') {
             *p++ = '%';
             pattern += 2;
         } else if (pattern[0] == '%' && pattern[1] != '\0') {
-            *p++ = '*';
-            pattern += conversion_length(pattern);
+            size_t length = conversion_length(pattern);
+            p = put_conversion(p, pattern, length);
+            pattern += length;
         } else {
             if (strchr("*?[\\", *pattern)) {
                 *p++ = '\\';

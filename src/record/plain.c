@@ -15,9 +15,12 @@
 
 #include <libavformat/avformat.h>
 
+#include "boxes.h"
 #include "disk.h"
 #include "moof.h"
 #include "mp4.h"
+#include "mp4_header.h"
+#include "pcs/bytes.h"
 
 #define IO_BUFFER   (256 * 1024)
 #define FLUSH_BYTES (8 * 1024 * 1024) /* dirty pages go out in pieces of this */
@@ -268,6 +271,51 @@ static int copy_result(const struct copy *c, int ret)
     return ret < 0 ? ret : c->samples == c->file->samples ? 0 : -EBADMSG;
 }
 
+static int read_out(void *arg, uint64_t offset, void *buf, size_t size)
+{
+    return disk_read_at(*(int *)arg, offset, buf, size);
+}
+
+/* Where the first `free` box of a file begins, and its size; 0: there is none among the first few. */
+static uint64_t find_free(int fd, uint32_t *size)
+{
+    uint64_t at = 0;
+    for (int i = 0; i < 4; i++) {
+        uint8_t head[8];
+        if (disk_read_at(fd, at, head, sizeof head) != (int)sizeof head) {
+            return 0;
+        }
+        struct reader r = reader_on(head, sizeof head);
+        *size = read_be32(&r);
+        if (memcmp(head + 4, "free", 4) == 0) {
+            return at;
+        }
+        at += *size;
+    }
+    return 0;
+}
+
+/* What the index left over of its place becomes the mark and a smaller `free`. A file without mark is
+ * whole, too: it is only nobody's to remove. */
+static void put_mark(const struct copy *c)
+{
+    uint8_t bytes[MP4_MARK_BYTES + 8];
+    struct writer w = writer_on(bytes, sizeof bytes);
+    int in = c->in.fd;
+    struct box_source source = { .read = read_out, .arg = &in, .size = (uint64_t)c->in.size };
+    struct box_mark mark;
+    uint32_t size = 0;
+    uint64_t at = find_free(c->out.fd, &size);
+    if (at == 0 || size < sizeof bytes || boxes_find_mark(&source, &mark) < 0) {
+        return;
+    }
+    mp4_mark_write(&w, mark.codec, mark.wall_us);
+    write_be32(&w, size - MP4_MARK_BYTES);
+    write_bytes(&w, "free", 4);
+    (void)!pwrite(c->out.fd, bytes, sizeof bytes,
+                  (off_t)at); /* the bytes are there: no new space */
+}
+
 static int copy_all(struct copy *c, int fd)
 {
     c->samples = c->file->samples;
@@ -275,6 +323,9 @@ static int copy_all(struct copy *c, int fd)
     ret = ret < 0 ? ret : open_output(c, fd);
     ret = ret < 0 ? ret : copy_packets(c);
     ret = copy_result(c, ret);
+    if (ret == 0) {
+        put_mark(c);
+    }
     avformat_close_input(&c->in.ctx);
     avformat_free_context(c->out.ctx);
     close_io(&c->in);

@@ -80,6 +80,9 @@ static void note_file(void *arg, const char *path)
     pthread_mutex_unlock(&r->lock);
     free(copy);
     log_info("recording to '%s'", path);
+    if (r->config.opened) {
+        r->config.opened(r->config.arg, path);
+    }
 }
 
 static void finish_file(void *arg, struct mp4_closed *file)

@@ -33,6 +33,7 @@ struct recorder_config {
      * that come meanwhile are ignored until `seq`, or one with FRAME_REWOUND set, arrives. May be
      * NULL: then the gap stays. */
     void (*replay)(void *arg, uint64_t seq);
+    void (*opened)(void *arg, const char *path); /* a file has been made; may be NULL */
     void *arg;
 };
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <assert.h>
+#include <errno.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -28,6 +29,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct bytes bytes = { data, size };
     struct box_source source = { .read = read_bytes_at, .arg = &bytes, .size = size };
     struct box_scan scan;
+    struct box_mark mark;
+    int found = boxes_find_mark(&source, &mark);
+    assert(found == 0 || found == -ENODATA);
     if (boxes_scan(&source, &scan) < 0) {
         return 0;
     }

@@ -111,6 +111,23 @@ static void a_look_up_that_hangs_holds_nobody_up(void **state)
     close(server);
 }
 
+static void looks_names_up(void **state)
+{
+    (void)state;
+    struct dial *d;
+    struct err err = { 0 };
+    char name[SOCK_NAME_MAX];
+    int fd = 7;
+    assert_int_equal(dial_lookup(&d, "localhost"), 0);
+    assert_int_equal(wait_and_take(d, &fd, name, &err), 0);
+    assert_int_equal(fd, -1);
+    dial_free(d);
+    assert_int_equal(dial_lookup(&d, "no such host"), 0);
+    assert_int_equal(wait_and_take(d, &fd, name, &err), -EHOSTUNREACH);
+    assert_non_null(strstr(err.text, "no such host"));
+    dial_free(d);
+}
+
 static void one_given_up_leaves_no_connection(void **state)
 {
     (void)state;
@@ -136,6 +153,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(connects),
         cmocka_unit_test(says_why_not),
+        cmocka_unit_test(looks_names_up),
         cmocka_unit_test(one_given_up_leaves_no_connection),
         cmocka_unit_test(a_look_up_that_hangs_holds_nobody_up),
     };

@@ -109,7 +109,7 @@ static void expect_file(struct fixture *f, bool fragmented)
     readback_open(&r, f->path);
     assert_true(r.clean);
     assert_int_equal(r.fragmented, fragmented);
-    assert_int_equal(r.has_mark, fragmented);
+    assert_int_equal(r.has_mark, true);
     assert_true(r.index_first);
     assert_int_equal(r.width, f->frame[0]->format.width);
     assert_int_equal(r.height, f->frame[0]->format.height);

@@ -174,6 +174,10 @@ static void globs_match_what_patterns_make(void **state)
     expect_glob("/r/out.mp4", 2, "/r/.out.mp4.77.tmp", true);
     expect_glob("/r/out.mp4", 3, "/r/.out-3.mp4.77.tmp", true);
     expect_glob("%n_%Y-%-m%EY.mp4", 0, "cam_2025-62025.mp4", true);
+    expect_glob("/r/cam-%Y%m%d-%H%M%S.mp4", 0, "/r/cam-20251120-101112.mp4", true);
+    expect_glob("/r/cam-%Y%m%d-%H%M%S.mp4", 0, "/r/cam-2-20251120-101112.mp4", false);
+    expect_glob("/r/cam-%Y%m%d-%H%M%S.mp4", 1, "/r/cam-20251120-101112-3.mp4", true);
+    expect_glob("%j-%s.mp4", 0, "366-12.mp4", true);
     expect_glob("100%%[a]*?.mp4", 0, "100%[a]*?.mp4", true);
     expect_glob("100%%[a]*?.mp4", 0, "100%a11.mp4", false);
     expect_glob("%n", 0, "cam", true);

@@ -143,7 +143,7 @@ static void expect_plain(struct fixture *f, int count)
 {
     struct readback r;
     readback_open(&r, f->path);
-    assert_true(r.clean && r.index_first && !r.fragmented && !r.has_mark);
+    assert_true(r.clean && r.index_first && !r.fragmented && r.has_mark);
     assert_int_equal(r.count, count);
     expect_frames(&r, 0, f->frame, count);
     readback_close(&r);

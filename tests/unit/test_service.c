@@ -98,11 +98,18 @@ static void on_reload(void *arg)
     say(arg, 'h');
 }
 
+static void on_usr1(void *arg)
+{
+    say(arg, 'u');
+}
+
 static int run_until_stopped(struct child *c)
 {
-    const struct service_work work = {
-        .interval_us = &tick_every_us, .tick = on_tick, .reload = on_reload, .arg = c
-    };
+    const struct service_work work = { .interval_us = &tick_every_us,
+                                       .tick = on_tick,
+                                       .reload = on_reload,
+                                       .usr1 = on_usr1,
+                                       .arg = c };
     service_run(c->service, &work);
     return service_interrupted(c->service) ? 10 : 11;
 }
@@ -253,10 +260,13 @@ static void test_run_ticks_reloads_and_stops(void **state)
     expect_said(&p, 't');
     kill(p.pid, SIGHUP);
     expect_said(&p, 'h');
+    kill(p.pid, SIGUSR1);
+    expect_said(&p, 'u');
     kill(p.pid, SIGTERM);
     expect_exit(&p, 10, log, sizeof(log));
     run_child(&p, run_for_a_while);
     expect_said(&p, 't');
+    kill(p.pid, SIGUSR1); /* nobody wants it: nothing happens */
     expect_exit(&p, 11, log, sizeof(log));
 }
 

@@ -61,7 +61,7 @@ static const struct supervisor supervisor = { nobody_tell, nobody_watchdog_us };
 struct service {
     struct stop *stop; /* the caller's */
     int signal_fd;
-    bool interrupted, reload, draining;
+    bool interrupted, reload, usr1, draining;
     unsigned sigints;
     /* The watchdog: fed by main until service_stopping, then by the feeder. */
     int64_t watchdog_us, next_feed_us; /* 0: nobody watches; INT64_MAX: never */
@@ -113,12 +113,14 @@ static void our_signals(sigset_t *set)
     sigaddset(set, SIGINT);
     sigaddset(set, SIGTERM);
     sigaddset(set, SIGHUP);
+    sigaddset(set, SIGUSR1);
 }
 
 static void take_signal(struct service *s, int signal)
 {
-    if (signal == SIGHUP) {
-        s->reload = true;
+    if (signal == SIGHUP || signal == SIGUSR1) {
+        s->reload |= signal == SIGHUP;
+        s->usr1 |= signal == SIGUSR1;
         return;
     }
     if (signal == SIGINT && s->sigints++ > 0) {
@@ -235,6 +237,10 @@ enum service_event service_wait(struct service *s, int64_t deadline_us)
             s->reload = false;
             return SERVICE_RELOAD;
         }
+        if (s->usr1) {
+            s->usr1 = false;
+            return SERVICE_USR1;
+        }
         if (now_us >= deadline_us)
             return SERVICE_TICK;
         wait_until(s, now_us, deadline_us);
@@ -259,10 +265,14 @@ void service_run(struct service *s, const struct service_work *work)
         }
         if (event == SERVICE_RELOAD) {
             work->reload(work->arg);
-        } else {
+        } else if (event == SERVICE_TICK) {
             work->tick(work->arg, now_us);
+        } else if (work->usr1) {
+            work->usr1(work->arg);
         }
-        tick_us = next_after(now_us, *work->interval_us);
+        if (event != SERVICE_USR1) {
+            tick_us = next_after(now_us, *work->interval_us);
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -16,6 +17,7 @@ struct dial {
     char *host;
     int port;
     int64_t timeout_us;
+    bool lookup_only;
     struct stop *given_up, *decided;
     struct thread thread;
 
@@ -43,7 +45,9 @@ static void run(void *arg)
 {
     struct dial *d = arg;
     int fd = -1;
-    d->code = sock_connect(d->host, d->port, d->given_up, d->timeout_us, &fd, d->name, &d->err);
+    d->code = d->lookup_only ? sock_lookup(d->host, &d->err)
+                             : sock_connect(d->host, d->port, d->given_up, d->timeout_us, &fd,
+                                            d->name, &d->err);
     d->fd = fd;
     stop_request(d->decided);
     unref(d);
@@ -65,9 +69,9 @@ static struct dial *dial_new(const char *host, int port, int64_t timeout_us)
     return d;
 }
 
-int dial_start(struct dial **out, const char *host, int port, int64_t timeout_us)
+/* Takes `d` over, NULL too. */
+static int start(struct dial **out, struct dial *d)
 {
-    struct dial *d = dial_new(host, port, timeout_us);
     int code = d && d->host && d->given_up && d->decided ? 0 : -ENOMEM;
     if (code == 0) {
         atomic_fetch_add(&d->refs, 1);
@@ -83,6 +87,20 @@ int dial_start(struct dial **out, const char *host, int port, int64_t timeout_us
     (void)pthread_detach(d->thread.id); /* cannot fail: it was just made, and nobody joins it */
     *out = d;
     return 0;
+}
+
+int dial_start(struct dial **out, const char *host, int port, int64_t timeout_us)
+{
+    return start(out, dial_new(host, port, timeout_us));
+}
+
+int dial_lookup(struct dial **out, const char *host)
+{
+    struct dial *d = dial_new(host, 0, 0);
+    if (d) {
+        d->lookup_only = true;
+    }
+    return start(out, d);
 }
 
 void dial_free(struct dial *d)

@@ -75,6 +75,16 @@ static int resolve(const char *host, int port, int flags, struct addrinfo **out,
                    code == EAI_SYSTEM ? err_text(errno) : gai_strerror(code));
 }
 
+int sock_lookup(const char *host, struct err *err)
+{
+    struct addrinfo *list;
+    int code = resolve(host, 0, 0, &list, err);
+    if (code == 0) {
+        freeaddrinfo(list);
+    }
+    return code;
+}
+
 static int try_listen(const struct addrinfo *ai)
 {
     int fd = socket(ai->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
