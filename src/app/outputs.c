@@ -5,10 +5,12 @@
 
 #include "http.h"
 #include "sinks/push.h"
+#include "sinks/udp.h"
 
 const struct sink_backend *const outputs[] = {
     &sink_push,
     &sink_http,
     &sink_ws,
+    &sink_udp,
     NULL,
 };
