@@ -5,12 +5,14 @@
 
 #include "http.h"
 #include "sinks/push.h"
+#include "sinks/tcp.h"
 #include "sinks/udp.h"
 
 const struct sink_backend *const outputs[] = {
     &sink_push,
     &sink_http,
     &sink_ws,
+    &sink_tcp,
     &sink_udp,
     NULL,
 };
