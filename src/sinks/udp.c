@@ -66,7 +66,7 @@ struct sink {
     size_t first_served;
     const struct frame *newest;
     uint64_t sent, dropped, bytes;
-    struct log_limit came_limit, full_limit, prove_limit, send_limit;
+    struct log_limit came_limit, gone_limit, full_limit, prove_limit, send_limit;
 
     pthread_mutex_t lock; /* guards the copies for other threads */
     struct sink_totals totals;
@@ -166,7 +166,7 @@ static void hear_errors(struct sink *s)
         struct udp_where where = udp_where((const struct sockaddr *)&to);
         struct udp_client *client = udp_clients_find(&s->clients, &where);
         if (client && (code == -ECONNREFUSED || code == -EHOSTUNREACH)) {
-            log_limited(&s->came_limit, CLOCK_S, LOG_INFO, "a client is gone: %s", err_text(code));
+            log_limited(&s->gone_limit, CLOCK_S, LOG_INFO, "a client is gone: %s", err_text(code));
             udp_clients_remove(&s->clients, client);
         }
     }

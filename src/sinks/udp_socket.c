@@ -100,7 +100,7 @@ ssize_t udp_socket_hear(int fd, struct udp_route *from, void *data, size_t size)
             keep_route(from, c);
         }
     }
-    return n;
+    return m.msg_flags & MSG_TRUNC ? 0 : n; /* longer than anything we understand */
 }
 
 void udp_socket_say(int fd, const struct udp_route *to, const void *data, size_t size)

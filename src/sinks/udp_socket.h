@@ -16,7 +16,7 @@
 int udp_socket_open(const char *address, int port, int *out, char *target, size_t size,
                     struct err *err);
 
-/* The next datagram's bytes (cut to `size`), or a negative errno. */
+/* The next datagram's bytes (0 of one that is longer than `size`), or a negative errno. */
 ssize_t udp_socket_hear(int fd, struct udp_route *from, void *data, size_t size);
 
 /* Send a few bytes; that may fail like any datagram on its way. */
