@@ -37,6 +37,8 @@ local field = {
   version = ProtoField.uint16("pcsw.version", "Version", base.DEC),
   flags = ProtoField.uint16("pcsw.flags", "Flags", base.HEX),
   need_key = ProtoField.bool("pcsw.need_key", "Begin with a key frame", 16, nil, 0x0001),
+  has_id = ProtoField.bool("pcsw.has_id", "Can be recognised", 16, nil, 0x0002),
+  id = ProtoField.bytes("pcsw.id", "Receiver", base.NONE, "The same after a restart"),
   need_key_byte = ProtoField.bool("pcsw.need_key", "Begin with a key frame"),
   session = ProtoField.bytes("pcsw.session", "Session", base.NONE, "One run of one sender"),
   first_seq = ProtoField.uint64("pcsw.first_seq", "Oldest frame it can send", base.DEC),
@@ -103,7 +105,7 @@ local expert = {
 }
 pcsw.experts = expert
 
-pcsw.prefs.ports = Pref.range("TCP ports", "5000", "Ports of video-receivers", 65535)
+pcsw.prefs.ports = Pref.range("TCP ports", "5000,8888", "Ports of video-receivers and of senders that serve", 65535)
 
 -- A message's bytes from front to back. After the first field that is not whole, nothing more is
 -- read: one expert info says so.
@@ -252,10 +254,14 @@ end
 function body.WELCOME(c)
   if not c:preamble() then return "of another version" end
   local range = c:add(field.flags, 2)
-  if range then c.tree:add(field.need_key, range) end
+  if range then
+    c.tree:add(field.need_key, range)
+    c.tree:add(field.has_id, range)
+  end
   local from = c:seq(field.from_seq)
   local name = c:text(field.name)
   c:text(field.software)
+  if range and range:uint() % 4 >= 2 then c:add(field.id, 16) end
   return string.format('"%s" from %s%s', name or "?", from or "?",
     range and range:uint() % 2 == 1 and " (key frame)" or "")
 end

@@ -13,6 +13,8 @@ struct iovec;
 
 struct conn *conn_new(int fd); /* NULL: no memory (the fd stays the caller's) */
 void conn_free(struct conn *c);
+/* `freed` is called when the connection ends in conn_free, in whichever thread that happens. */
+void conn_on_free(struct conn *c, void (*freed)(void *arg), void *arg);
 int conn_fd(const struct conn *c);
 
 /*

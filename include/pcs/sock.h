@@ -28,6 +28,9 @@ int sock_listen(const char *address, int port, int *out, struct err *err);
 int sock_listen_unix(const char *path, int *out, struct err *err);
 bool sock_loopback(int fd); /* can only this machine reach this listener? */
 
+/* A port for datagrams, as sock_listen. */
+int sock_bind_udp(const char *address, int port, int *out, struct err *err);
+
 /* Next connection, or -EAGAIN. `name` gets "1.2.3.4:567", "local" of a UNIX socket. */
 int sock_accept(int listener, int *out, char name[SOCK_NAME_MAX]);
 

@@ -71,6 +71,8 @@ struct wire_welcome {
     uint16_t version;
     uint64_t from_seq; /* go on here; 0 = new to me: with all that was never acknowledged */
     bool need_key;     /* … beginning with a key frame at or before from_seq */
+    bool has_id;       /* the receiver can be recognised when it connects again */
+    uint8_t id[16];    /* … by this, even after it was restarted */
     char name[WIRE_NAME_MAX + 1];
     char software[WIRE_NAME_MAX + 1];
 };

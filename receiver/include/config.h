@@ -8,12 +8,13 @@
 #include <stdint.h>
 
 #include "pcs/err.h"
-
-struct options;
+#include "pcs/option.h"
 
 struct config {
     const char *listen_address; /* NULL = any */
     int64_t listen_port, max_senders;
+    struct option_list connect; /* "HOST:PORT" of senders to call */
+    bool listen;                /* false: only calls */
     const char *output;
     int64_t segment_time_us, segment_bytes, sync_us;
     bool once;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Server: listens, hears each new connection's hello, and hands it to the stream it belongs to. Who
+ * Server: listens, or calls senders that listen, hears each new connection's hello, and hands it to the stream it belongs to. Who
  * has not said a proper hello costs a few hundred bytes and no thread, and is gone after 5 s.
  * Life: server_start → server_stop → server_free. Threads: main; the listener has its own.
  */
@@ -31,4 +31,4 @@ struct server_totals {
 };
 void server_get_totals(struct server *s, struct server_totals *out);
 struct cJSON *server_report(struct server *s); /* the summary's "streams" */
-int server_port(const struct server *s);
+int server_port(const struct server *s);       /* 0: only calls */

@@ -22,6 +22,7 @@ struct stream;
 struct stream_env {
     const struct config *config;
     const char *name, *software; /* ours, for the sender's log */
+    const uint8_t *id;           /* 16 bytes: the same whenever this receiver is started again */
     /* A frame was received / a stream that brought something has ended and its file is closed. From
      * its thread. */
     void (*received)(void *arg);

@@ -4,7 +4,9 @@
 #include <errno.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "calls.h"
 #include "pcs/clock.h"
 #include "pcs/option.h"
 
@@ -24,6 +26,11 @@ static const struct option_def listen_options[] = {
       AT(listen_address),
       .arg = "ADDRESS",
       .help = "listen on this address only (default: all, IPv4 and IPv6)" },
+    { .name = "connect",
+      .type = OPTION_LIST,
+      AT(connect),
+      .arg = "HOST:PORT",
+      .help = "call this sender (its --tcp-port) for ever, in place of listening" },
     { .name = "max-senders",
       .type = OPTION_INT,
       AT(max_senders),
@@ -124,9 +131,33 @@ void config_free(struct config *c)
     }
 }
 
+static int check_connect(const struct option_list *targets, struct err *err)
+{
+    for (size_t i = 0; i < targets->count; i++) {
+        int code = call_parse(targets->item[i], NULL, NULL, err);
+        if (code < 0) {
+            return code;
+        }
+        for (size_t k = 0; k < i; k++) {
+            if (strcmp(targets->item[i], targets->item[k]) == 0) {
+                return err_set(err, -EINVAL, "--connect: '%s' is given twice", targets->item[i]);
+            }
+        }
+    }
+    return targets->count <= CALLS_MAX
+               ? 0
+               : err_set(err, -E2BIG, "--connect: %zu senders; at most %d are allowed",
+                         targets->count, CALLS_MAX);
+}
+
 static int check(void *arg, struct err *err)
 {
-    const struct config *c = arg;
+    struct config *c = arg;
+    int code = check_connect(&c->connect, err);
+    if (code < 0) {
+        return code;
+    }
+    c->listen = c->connect.count == 0 || options_given(c->options, "listen-port");
     if (!c->output || !*c->output) {
         return err_set(err, -EINVAL, "--output: '' is not allowed: a file name or pattern");
     }

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "pcs/clock.h"
 #include "pcs/conn.h"
@@ -41,7 +40,9 @@ void handshake_refuse(struct conn *conn, uint16_t code, const char *text)
 
 static void refuse(struct handshakes *h, struct handshake *p, uint16_t code, const char *text)
 {
-    log_limited(&h->refused_limit, 5 * CLOCK_S, LOG_WARN, "%s refused: %s", p->peer, text);
+    log_limited(&h->refused_limit, 5 * CLOCK_S, LOG_WARN, "%s refused: %s", p->peer,
+                p->call && code == WIRE_E_PROTOCOL ? "no pi-camera-streamer with frames there"
+                                                   : text);
     handshake_refuse(p->conn, code, text);
     p->conn = NULL;
 }
@@ -61,16 +62,13 @@ static struct handshake *find_place(struct handshakes *h)
     return oldest;
 }
 
-void handshakes_add(struct handshakes *h, int fd, const char *peer, int64_t now_us)
+void handshakes_add(struct handshakes *h, struct conn *conn, struct call *call, const char *peer,
+                    int64_t now_us)
 {
-    struct conn *conn = conn_new(fd);
-    if (!conn) {
-        close(fd);
-        return;
-    }
-    sock_tune(fd, 0, USER_TIMEOUT_MS);
+    sock_tune(conn_fd(conn), 0, USER_TIMEOUT_MS);
     struct handshake *p = find_place(h);
     p->conn = conn;
+    p->call = call;
     p->since_us = now_us;
     memcpy(p->peer, peer, sizeof p->peer);
     wire_rx_init(&p->rx, 0, NULL, NULL);
@@ -89,19 +87,27 @@ int64_t handshakes_poll(const struct handshakes *h, struct pollfd *fds)
     return first_us;
 }
 
-static void judge_hello(struct handshakes *h, struct handshake *p, const struct wire_message *m,
-                        void (*hello)(void *, struct conn *, const char *,
-                                      const struct wire_hello *),
-                        void *arg)
+/* One who is called may have a reason not to say hello. */
+static void hear_error(struct handshakes *h, struct handshake *p, const struct wire_error *e)
 {
-    if (m->type != WIRE_HELLO) {
+    log_limited(&h->refused_limit, 5 * CLOCK_S, LOG_WARN, "%s says: %s", p->peer, e->text);
+    conn_free(p->conn);
+    p->conn = NULL;
+}
+
+static void judge_hello(struct handshakes *h, struct handshake *p, const struct wire_message *m,
+                        const struct handshake_handler *handler)
+{
+    if (p->call && m->type == WIRE_ERROR) {
+        hear_error(h, p, &m->u.error);
+    } else if (m->type != WIRE_HELLO) {
         refuse(h, p, WIRE_E_PROTOCOL, "a video sender says hello first");
     } else if (m->u.hello.version != WIRE_VERSION) {
         refuse(h, p, WIRE_E_VERSION, "this receiver speaks version 1 of the protocol");
     } else {
         struct conn *conn = p->conn;
         p->conn = NULL;
-        hello(arg, conn, p->peer, &m->u.hello);
+        handler->hello(handler->arg, conn, p->call, p->peer, &m->u.hello);
     }
 }
 
@@ -118,9 +124,7 @@ static int read_some(struct handshake *p)
 }
 
 void handshakes_serve(struct handshakes *h, const struct pollfd *fds, int64_t now_us,
-                      void (*hello)(void *arg, struct conn *conn, const char *peer,
-                                    const struct wire_hello *m),
-                      void *arg)
+                      const struct handshake_handler *handler)
 {
     for (int i = 0; i < HANDSHAKES; i++) {
         struct handshake *p = &h->place[i];
@@ -140,7 +144,7 @@ void handshakes_serve(struct handshakes *h, const struct pollfd *fds, int64_t no
             refuse(h, p, WIRE_E_PROTOCOL,
                    "this is the port of a video-receiver, which speaks PCSW");
         } else if (code > 0) {
-            judge_hello(h, p, &m, hello, arg);
+            judge_hello(h, p, &m, handler);
         } else if (now_us - p->since_us >= PATIENCE_US) {
             refuse(h, p, WIRE_E_PROTOCOL, "no hello within 5 s");
         }

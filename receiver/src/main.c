@@ -110,7 +110,12 @@ static int serve(struct service *service, struct config *config, struct stop *st
     if (thread_start(&mender.thread, "mend", mend_run, &mender) < 0) {
         log_warn("recordings of an earlier run stay as they are: no thread");
     }
-    log_info("listening on port %d, recording to %s", server_port(server), config->output);
+    if (server_port(server) > 0) {
+        log_info("listening on port %d, recording to %s", server_port(server), config->output);
+    }
+    for (size_t i = 0; i < config->connect.count; i++) {
+        log_info("calling %s, recording to %s", config->connect.item[i], config->output);
+    }
     service_ready(service, "waiting for senders");
     run(service, config, server);
 

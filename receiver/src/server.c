@@ -9,8 +9,10 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "calls.h"
 #include "config.h"
 #include "handshake.h"
+#include "identity.h"
 #include "pcs/clock.h"
 #include "pcs/conn.h"
 #include "pcs/log.h"
@@ -31,7 +33,9 @@ struct server {
     struct thread thread;
     atomic_uint_fast64_t received; /* of all streams, for --frames */
     char host[65];
+    uint8_t id[16];
 
+    struct calls *calls;          /* the listener thread's */
     struct handshakes handshakes; /* the listener thread's */
     struct log_limit accept_limit, full_limit;
 
@@ -186,7 +190,8 @@ static struct stream *find_or_add(struct server *s, const struct wire_hello *hel
     return stream;
 }
 
-static void on_hello(void *arg, struct conn *conn, const char *peer, const struct wire_hello *hello)
+static void on_hello(void *arg, struct conn *conn, struct call *call, const char *peer,
+                     const struct wire_hello *hello)
 {
     struct server *s = arg;
     bool known, full;
@@ -203,7 +208,15 @@ static void on_hello(void *arg, struct conn *conn, const char *peer, const struc
              format_describe(&hello->format, format, sizeof format), peer, hello->software);
     if (!stream || stream_attach(stream, conn, hello) < 0) {
         handshake_refuse(conn, WIRE_E_REFUSED, "this receiver cannot record now");
+    } else if (call) {
+        call_succeeded(call);
     }
+}
+
+static void on_called(void *arg, struct conn *conn, struct call *call, const char *peer)
+{
+    struct server *s = arg;
+    handshakes_add(&s->handshakes, conn, call, peer, clock_now_us());
 }
 
 /* ---- the listener ---- */
@@ -213,7 +226,12 @@ static void accept_all(struct server *s, int64_t now_us)
     char peer[SOCK_NAME_MAX];
     int fd, code = 0;
     for (int i = 0; i < ACCEPTS && (code = sock_accept(s->listener, &fd, peer)) == 0; i++) {
-        handshakes_add(&s->handshakes, fd, peer, now_us);
+        struct conn *conn = conn_new(fd);
+        if (conn) {
+            handshakes_add(&s->handshakes, conn, NULL, peer, now_us);
+        } else {
+            close(fd);
+        }
     }
     if (code < 0 && code != -EAGAIN) {
         log_limited(&s->accept_limit, 10 * CLOCK_S, LOG_ERROR, "cannot accept connections: %s",
@@ -227,16 +245,20 @@ static void accept_all(struct server *s, int64_t now_us)
 static void listen_run(void *arg)
 {
     struct server *s = arg;
-    struct pollfd fds[HANDSHAKES + 2];
+    struct pollfd fds[HANDSHAKES + 2 + CALLS_FDS];
+    const struct handshake_handler handler = { on_hello, s };
     while (!stop_requested(s->stop)) {
         fds[HANDSHAKES] = (struct pollfd){ .fd = s->listener, .events = POLLIN };
         fds[HANDSHAKES + 1] = (struct pollfd){ .fd = stop_fd(s->stop), .events = POLLIN };
         int64_t deadline_us = handshakes_poll(&s->handshakes, fds);
+        int64_t call_us = calls_poll(s->calls, &fds[HANDSHAKES + 2]);
+        deadline_us = call_us < deadline_us ? call_us : deadline_us;
         thread_idle();
-        (void)poll(fds, HANDSHAKES + 2, clock_poll_ms(deadline_us, clock_now_us()));
+        (void)poll(fds, HANDSHAKES + 2 + CALLS_FDS, clock_poll_ms(deadline_us, clock_now_us()));
         thread_busy();
         int64_t now_us = clock_now_us();
-        handshakes_serve(&s->handshakes, fds, now_us, on_hello, s);
+        handshakes_serve(&s->handshakes, fds, now_us, &handler);
+        calls_serve(s->calls, now_us, on_called, s);
         if (fds[HANDSHAKES].revents) {
             accept_all(s, now_us);
         }
@@ -258,9 +280,11 @@ static struct server *server_new(const struct config *config, struct stop *done)
     s->listener = -1;
     s->stop = stop_new();
     (void)gethostname(s->host, sizeof s->host - 1); /* only for the senders' logs */
+    identity_make(s->id, config->output);
     s->env = (struct stream_env){ .config = config,
                                   .name = s->host,
                                   .software = "video-receiver " PCS_VERSION,
+                                  .id = s->id,
                                   .received = on_received,
                                   .ended = on_ended,
                                   .arg = s };
@@ -273,10 +297,13 @@ int server_start(struct server **out, const struct config *config, struct stop *
     struct server *s = server_new(config, done);
     int code = s && s->stop ? 0 : err_set(err, -ENOMEM, "out of memory");
     if (code == 0) {
+        code = calls_new(&s->calls, &config->connect, err);
+    }
+    if (code == 0 && config->listen) {
         code = sock_listen(config->listen_address, (int)config->listen_port, &s->listener, err);
     }
     if (code == 0) {
-        s->port = sock_port(s->listener);
+        s->port = config->listen ? sock_port(s->listener) : 0;
         code = thread_start(&s->thread, "listen", listen_run, s);
         code = code < 0 ? err_set(err, code, "cannot start: %s", err_text(code)) : 0;
     }
@@ -310,6 +337,7 @@ void server_free(struct server *s)
     }
     free(s->streams);
     handshakes_finish(&s->handshakes);
+    calls_free(s->calls); /* last: the connections knew them */
     if (s->listener >= 0) {
         close(s->listener);
     }

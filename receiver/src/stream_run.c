@@ -134,6 +134,8 @@ static void send_welcome(struct stream *s)
                            : s->synced_seq > 0 ? s->synced_seq + 1
                                                : 0;
     m.u.welcome.need_key = !going_on;
+    m.u.welcome.has_id = true;
+    memcpy(m.u.welcome.id, s->env->id, sizeof m.u.welcome.id);
     strncpy(m.u.welcome.name, s->env->name, WIRE_NAME_MAX);
     strncpy(m.u.welcome.software, s->env->software, WIRE_NAME_MAX);
     link_put(&s->link, &m);

@@ -8,6 +8,8 @@
 #include "sinks/publish.h"
 #include "sinks/push.h"
 #include "sinks/shm.h"
+#include "sinks/tcp.h"
+#include "sinks/udp.h"
 
 const struct sink_backend *const outputs[] = {
     &sink_archive, /* first: what it writes at the end, the others deliver meanwhile */
@@ -16,5 +18,7 @@ const struct sink_backend *const outputs[] = {
     &sink_ws,
     &sink_shm,
     &sink_publish,
+    &sink_tcp,
+    &sink_udp,
     NULL,
 };

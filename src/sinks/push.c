@@ -22,6 +22,7 @@
 #include "pcs/clock.h"
 #include "pcs/conn.h"
 #include "pcs/dial.h"
+#include "feed.h"
 #include "pcs/frame.h"
 #include "pcs/hub.h"
 #include "pcs/log.h"
@@ -84,7 +85,7 @@ struct sink {
     _Atomic int64_t max_latency_us;
 
     pthread_mutex_t work; /* guards what follows; the thread has it whenever it does not sleep */
-    struct replay replay;
+    struct feed feed;
     struct dial *dial; /* under way; NULL when linked or resting */
     struct link link;
     bool linked, broken; /* broken: the link has failed while the thread was waiting */
@@ -95,7 +96,7 @@ struct sink {
     struct backoff backoff;
     int64_t retry_us; /* when to try next */
     bool ended;       /* the hub has ended and the queue is empty */
-    struct log_limit large_limit, full_limit, reach_limit, ended_limit;
+    struct log_limit reach_limit, ended_limit;
     struct histogram latency;
 
     pthread_mutex_t lock; /* guards totals and resent: a copy of the thread's numbers */
@@ -122,60 +123,32 @@ static int push_check(const void *config, struct err *err)
 
 static void publish_totals(struct sink *s)
 {
-    const struct replay *r = &s->replay;
+    struct sink_totals t = { .connected = s->linked,
+                             .reconnects = s->connections > 0 ? s->connections - 1 : 0 };
+    feed_add_totals(&s->feed, &t);
     pthread_mutex_lock(&s->lock);
-    s->totals.sent = r->sent;
-    s->totals.dropped = replay_skipped(r);
-    s->totals.queued = replay_unsent(r);
-    s->totals.bytes = r->sent_bytes;
-    s->totals.connected = s->linked;
-    s->totals.reconnects = s->connections > 0 ? s->connections - 1 : 0;
-    s->totals.acked = r->acked;
-    s->resent = r->resent;
+    s->totals = t;
+    s->resent = s->feed.replay.resent;
     pthread_mutex_unlock(&s->lock);
 }
 
 static void take_frames(struct sink *s)
 {
     bool closed = queue_closed(s->queue); /* asked first: what came before it is still taken */
-    uint64_t skipped = replay_skipped(&s->replay);
+    bool live = atomic_load_explicit(&s->max_latency_us, memory_order_relaxed) > 0;
     const struct frame *frame;
     while ((frame = queue_take(s->queue)) != NULL) {
         s->format = frame->format;
-        if (frame->size > WIRE_FRAME_MAX) {
-            /* Its number stays a hole, which is counted with the next frame. */
-            log_limited(&s->large_limit, LOG_PERIOD_US, LOG_ERROR,
-                        "a frame of %zu bytes is too large for the wire and is dropped",
-                        frame->size);
-        } else if (!replay_add(&s->replay, frame)) {
+        if (!feed_add(&s->feed, frame)) {
             hub_request_key(s->env->hub);
         }
         frame_unref(frame);
     }
     if (closed) {
-        replay_end(&s->replay, hub_published(s->env->hub));
+        replay_end(&s->feed.replay, hub_published(s->env->hub));
     }
     s->ended = closed;
-    bool live = atomic_load_explicit(&s->max_latency_us, memory_order_relaxed) > 0;
-    if (replay_skipped(&s->replay) > skipped && !live) { /* live, dropping is what was asked for */
-        log_limited(&s->full_limit, LOG_PERIOD_US, LOG_WARN,
-                    "the buffer of %lld MB is full: the oldest frames are dropped, %llu so far",
-                    (long long)(s->config.buffer >> 20),
-                    (unsigned long long)replay_skipped(&s->replay));
-    }
-}
-
-static void fill_hello(const struct sink *s, struct wire_hello *hello)
-{
-    *hello = (struct wire_hello){ .version = WIRE_VERSION,
-                                  .first_seq = replay_first_seq(&s->replay),
-                                  .next_seq = s->replay.last_seq + 1,
-                                  .mono_us = clock_now_us(),
-                                  .wall_us = clock_wall_us(),
-                                  .format = s->format };
-    memcpy(hello->session, s->session, sizeof hello->session);
-    strncpy(hello->name, s->env->name, WIRE_NAME_MAX);
-    strncpy(hello->software, s->env->version, WIRE_NAME_MAX);
+    feed_warn(&s->feed, live);
 }
 
 static void retry_later(struct sink *s)
@@ -198,11 +171,22 @@ static void start_dial(struct sink *s)
     }
 }
 
+static struct replay *on_welcomed(void *arg, const struct wire_welcome *welcome, struct err *err)
+{
+    struct sink *s = arg;
+    (void)welcome; /* there is but one receiver */
+    (void)err;
+    return &s->feed.replay;
+}
+
 static void open_link(struct sink *s, int fd)
 {
+    const struct link_host host = { on_welcomed, s, &s->latency };
     struct wire_hello hello;
-    fill_hello(s, &hello);
-    if (link_open(&s->link, fd, &s->replay, &hello, &s->latency) < 0) {
+    feed_greet(&hello, s->env, s->session, &s->format);
+    hello.first_seq = replay_first_seq(&s->feed.replay);
+    hello.next_seq = s->feed.replay.last_seq + 1;
+    if (link_open(&s->link, fd, &host, &hello) < 0) {
         retry_later(s);
         return;
     }
@@ -311,7 +295,7 @@ static short wait_for_work(struct sink *s)
 
 static bool finished(const struct sink *s)
 {
-    bool nothing_ever = s->ended && s->replay.last_seq == 0;
+    bool nothing_ever = s->ended && s->feed.replay.last_seq == 0;
     return nothing_ever || (s->linked && s->ended && link_finished(&s->link));
 }
 
@@ -354,7 +338,7 @@ static void push_free(struct sink *s)
         hub_unsubscribe(s->env->hub, s->queue);
         queue_unref(s->queue);
     }
-    replay_finish(&s->replay);
+    feed_finish(&s->feed);
     stop_free(s->stop);
     stop_free(s->done);
     pthread_mutex_destroy(&s->work);
@@ -383,7 +367,7 @@ static struct sink *push_new(const struct push_config *config, const struct sink
     s->max_latency_us = config->max_latency_us;
     s->backoff = (struct backoff){ .first_us = FIRST_RETRY_US, .max_us = MAX_RETRY_US };
     random_bytes(s->session, sizeof s->session);
-    replay_init(&s->replay, (size_t)config->buffer);
+    feed_init(&s->feed, (size_t)config->buffer);
     return s;
 }
 
@@ -448,13 +432,7 @@ static struct cJSON *push_report(struct sink *s)
     struct cJSON *o = cJSON_CreateObject();
     cJSON_AddStringToObject(o, "kind", "push");
     cJSON_AddStringToObject(o, "target", target);
-    cJSON_AddNumberToObject(o, "sent", (double)t.sent);
-    cJSON_AddNumberToObject(o, "acked", (double)t.acked);
-    cJSON_AddNumberToObject(o, "dropped", (double)t.dropped);
-    cJSON_AddNumberToObject(o, "bytes", (double)t.bytes);
-    cJSON_AddNumberToObject(o, "reconnects", (double)t.reconnects);
-    cJSON_AddNumberToObject(o, "resent", (double)s->resent);
-    cJSON_AddItemToObject(o, "latency_ms", histogram_json(&s->latency));
+    feed_report(o, &t, s->resent, &s->latency);
     return o;
 }
 

@@ -14,11 +14,11 @@
 
 #define SILENCE_US      (10 * CLOCK_S) /* the receiver pings every second */
 #define READS           16             /* in a row, before frames have their turn */
+#define SEND_BYTES      (4 << 20)      /* in a row, before others have their turn */
 #define NOTSENT_BYTES   (64 * 1024)
 #define USER_TIMEOUT_MS 10000
 
-int link_open(struct link *l, int fd, struct replay *replay, const struct wire_hello *hello,
-              struct histogram *latency)
+int link_open(struct link *l, int fd, const struct link_host *host, const struct wire_hello *hello)
 {
     struct conn *conn = conn_new(fd);
     if (!conn) {
@@ -26,11 +26,9 @@ int link_open(struct link *l, int fd, struct replay *replay, const struct wire_h
         return -ENOMEM;
     }
     sock_tune(fd, NOTSENT_BYTES, USER_TIMEOUT_MS);
-    *l = (struct link){ .conn = conn,
-                        .replay = replay,
-                        .announced = hello->format,
-                        .latency = latency,
-                        .heard_us = clock_now_us() };
+    *l = (struct link){
+        .conn = conn, .host = *host, .announced = hello->format, .heard_us = clock_now_us()
+    };
     wire_tx_init(&l->tx);
     wire_rx_init(&l->rx, 0, NULL, NULL);
     const struct wire_message m = { .type = WIRE_HELLO, .u.hello = *hello };
@@ -52,6 +50,10 @@ static int on_welcome(struct link *l, const struct wire_welcome *w)
     if (l->welcomed || w->version != WIRE_VERSION) {
         return err_set(&l->error, -EPROTO, "the receiver speaks version %u, we speak %u",
                        w->version, WIRE_VERSION);
+    }
+    l->replay = l->host.welcomed(l->host.arg, w, &l->error);
+    if (!l->replay) {
+        return l->error.code;
     }
     l->welcomed = true;
     replay_rewind(l->replay, w->from_seq, w->need_key);
@@ -193,7 +195,7 @@ static int put_next_frame(struct link *l, int64_t now_us, const struct replay_en
         .skipped = (uint32_t)replay_skipped_before(l->replay, entry),
     };
     if (!again) {
-        histogram_add(l->latency, now_us - frame->capture_us);
+        histogram_add(l->host.latency, now_us - frame->capture_us);
     }
     wire_tx_put_frame(&l->tx, &head, frame);
     replay_advance(l->replay);
@@ -232,7 +234,8 @@ static int prepare(struct link *l, int64_t now_us, int64_t max_latency_us, bool 
 
 int link_send(struct link *l, int64_t now_us, int64_t max_latency_us, bool end)
 {
-    for (;;) {
+    l->more = false;
+    for (size_t sum = 0; sum < SEND_BYTES;) {
         int code = prepare(l, now_us, max_latency_us, end);
         if (code == -ENOBUFS) {
             return err_set(&l->error, code, "the receiver does not read");
@@ -250,13 +253,16 @@ int link_send(struct link *l, int64_t now_us, int64_t max_latency_us, bool end)
             return err_set(&l->error, (int)n, "%s", err_text((int)n));
         }
         wire_tx_sent(&l->tx, (size_t)n);
+        sum += (size_t)n;
     }
+    l->more = true;
+    return 0;
 }
 
 short link_events(const struct link *l)
 {
     /* Whatever is left after link_send is there because the socket was full. */
-    bool left = !wire_tx_frame_done(&l->tx) || l->tx.box_size > 0;
+    bool left = l->more || !wire_tx_frame_done(&l->tx) || l->tx.box_size > 0;
     return left ? POLLIN | POLLOUT : POLLIN;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One connection of the push sink: hello, welcome, frames out, acknowledgements in. The replay buffer
- * outlives it; a link only moves its cursor.
- * Life: link_open … link_close by the push thread. Threads: that one.
+ * One connection to a receiver, whoever made it: hello, welcome, frames out, acknowledgements in. The
+ * replay buffer outlives it; a link only moves its cursor.
+ * Life: link_open … link_close by its sink's thread. Threads: that one.
  */
 #pragma once
 
@@ -18,21 +18,28 @@
 
 struct conn;
 
+/* Who is to be served: the replay buffer of this receiver. NULL, with why in err: nobody. */
+struct link_host {
+    struct replay *(*welcomed)(void *arg, const struct wire_welcome *welcome, struct err *err);
+    void *arg;
+    struct histogram *latency; /* capture → handed to the kernel */
+};
+
 struct link {
     struct conn *conn;
-    struct replay *replay;
+    struct link_host host;
+    struct replay *replay; /* since it is welcomed */
     struct wire_tx tx;
     struct wire_rx rx;
     struct format announced;
     bool welcomed, rewound, bye_sent, key_wanted;
-    int64_t heard_us;          /* last time the peer said anything */
-    struct histogram *latency; /* capture → handed to the kernel */
-    struct err error;          /* why it ended */
+    bool more;        /* there was more to send than one turn allows */
+    int64_t heard_us; /* last time the peer said anything */
+    struct err error; /* why it ended */
 };
 
 /* Take a connected socket and greet. 0 or a negative errno (the fd is closed). */
-int link_open(struct link *l, int fd, struct replay *replay, const struct wire_hello *hello,
-              struct histogram *latency);
+int link_open(struct link *l, int fd, const struct link_host *host, const struct wire_hello *hello);
 void link_close(struct link *l);
 
 /* Bytes have arrived: read and act on them. Negative: the link is dead, l->error says why. */

@@ -39,13 +39,20 @@ static void drop_first(struct replay *r)
     r->cursor -= r->cursor > 0;
 }
 
-void replay_finish(struct replay *r)
+void replay_rest(struct replay *r)
 {
     while (r->count > 0) {
         drop_first(r);
     }
     free(r->ring);
     r->ring = NULL;
+    r->space = r->head = 0;
+    r->need_key = true;
+}
+
+void replay_finish(struct replay *r)
+{
+    replay_rest(r);
 }
 
 static void drop_group(struct replay *r)

@@ -44,6 +44,8 @@ struct replay {
 
 void replay_init(struct replay *r, size_t max_bytes);
 void replay_finish(struct replay *r);
+void replay_rest(
+    struct replay *r); /* let all frames go and free what held them; all numbers stay */
 
 /* Take a reference to the stream's next frame. False: a key frame should be asked for. */
 bool replay_add(struct replay *r, const struct frame *frame);

@@ -25,6 +25,8 @@ static const struct wire_message examples[] = {
       .u.welcome = { .version = 1,
                      .from_seq = 0x1234,
                      .need_key = true,
+                     .has_id = true,
+                     .id = { 16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1 },
                      .name = "nvr",
                      .software = "video-receiver 0.1.0" } },
     { .type = WIRE_FRAME,
@@ -100,6 +102,8 @@ static inline void assert_same(const struct wire_message *a, const struct wire_m
         assert_int_equal(a->u.welcome.version, b->u.welcome.version);
         assert_int_equal(a->u.welcome.from_seq, b->u.welcome.from_seq);
         assert_int_equal(a->u.welcome.need_key, b->u.welcome.need_key);
+        assert_int_equal(a->u.welcome.has_id, b->u.welcome.has_id);
+        assert_memory_equal(a->u.welcome.id, b->u.welcome.id, sizeof a->u.welcome.id);
         assert_string_equal(a->u.welcome.name, b->u.welcome.name);
         assert_string_equal(a->u.welcome.software, b->u.welcome.software);
         break;

@@ -59,13 +59,23 @@ struct conn *conn_new(int fd)
 
 void conn_free(struct conn *c)
 {
-    if (c) {
-        if (c->transport->finish) {
-            c->transport->finish(c);
-        }
-        close(c->fd);
-        free(c);
+    if (!c) {
+        return;
     }
+    if (c->transport->finish) {
+        c->transport->finish(c);
+    }
+    close(c->fd);
+    if (c->freed) {
+        c->freed(c->freed_arg);
+    }
+    free(c);
+}
+
+void conn_on_free(struct conn *c, void (*freed)(void *arg), void *arg)
+{
+    c->freed = freed;
+    c->freed_arg = arg;
 }
 
 int conn_fd(const struct conn *c)

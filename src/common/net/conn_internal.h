@@ -19,6 +19,8 @@ struct conn {
     int fd;
     const struct conn_transport *transport;
     void *state; /* of the transport */
+    void (*freed)(void *arg);
+    void *freed_arg;
 };
 
 struct conn *conn_with(int fd, const struct conn_transport *transport, void *state);

@@ -60,12 +60,13 @@ void sock_tune(int fd, int notsent_lowat_bytes, int user_timeout_ms)
     }
 }
 
-static int resolve(const char *host, int port, int flags, struct addrinfo **out, struct err *err)
+static int resolve(const char *host, int port, int type, int flags, struct addrinfo **out,
+                   struct err *err)
 {
     char service[8];
     (void)snprintf(service, sizeof service, "%d", port);
     const struct addrinfo hints = { .ai_family = AF_UNSPEC,
-                                    .ai_socktype = SOCK_STREAM,
+                                    .ai_socktype = type,
                                     .ai_flags = flags | AI_NUMERICSERV };
     int code = getaddrinfo(host, service, &hints, out);
     if (code == 0) {
@@ -78,24 +79,27 @@ static int resolve(const char *host, int port, int flags, struct addrinfo **out,
 int sock_lookup(const char *host, struct err *err)
 {
     struct addrinfo *list;
-    int code = resolve(host, 0, 0, &list, err);
+    int code = resolve(host, 0, SOCK_STREAM, 0, &list, err);
     if (code == 0) {
         freeaddrinfo(list);
     }
     return code;
 }
 
-static int try_listen(const struct addrinfo *ai)
+static int try_listen(const struct addrinfo *ai, int type)
 {
-    int fd = socket(ai->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    bool stream = type == SOCK_STREAM;
+    int fd = socket(ai->ai_family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) {
         return -errno;
     }
-    set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    if (stream) { /* of datagrams it would let a second program take the port */
+        set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+    }
     if (ai->ai_family == AF_INET6) {
         set_int(fd, IPPROTO_IPV6, IPV6_V6ONLY, 0);
     }
-    if (bind(fd, ai->ai_addr, ai->ai_addrlen) < 0 || listen(fd, BACKLOG) < 0) {
+    if (bind(fd, ai->ai_addr, ai->ai_addrlen) < 0 || (stream && listen(fd, BACKLOG) < 0)) {
         int code = -errno;
         close(fd);
         return code;
@@ -104,13 +108,13 @@ static int try_listen(const struct addrinfo *ai)
 }
 
 /* Every address: one IPv6 socket takes both families; without IPv6 in the kernel, IPv4 alone. */
-static int listen_any(int port)
+static int listen_any(int port, int type)
 {
     struct sockaddr_in6 in6 = { .sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port) };
     struct addrinfo ai = { .ai_family = AF_INET6,
                            .ai_addr = (struct sockaddr *)&in6,
                            .ai_addrlen = sizeof in6 };
-    int fd = try_listen(&ai);
+    int fd = try_listen(&ai, type);
     if (fd != -EAFNOSUPPORT && fd != -EADDRNOTAVAIL) {
         return fd;
     }
@@ -118,30 +122,30 @@ static int listen_any(int port)
     ai = (struct addrinfo){ .ai_family = AF_INET,
                             .ai_addr = (struct sockaddr *)&in,
                             .ai_addrlen = sizeof in };
-    return try_listen(&ai);
+    return try_listen(&ai, type);
 }
 
-int sock_listen(const char *address, int port, int *out, struct err *err)
+static int open_port(const char *address, int port, int type, int *out, struct err *err)
 {
     bool any = !address || !*address;
     int fd;
     if (any) {
-        fd = listen_any(port);
+        fd = listen_any(port, type);
     } else {
         struct addrinfo *list;
-        int code = resolve(address, port, AI_PASSIVE, &list, err);
+        int code = resolve(address, port, type, AI_PASSIVE, &list, err);
         if (code < 0) {
             return code;
         }
         fd = -EADDRNOTAVAIL;
         for (const struct addrinfo *ai = list; ai && fd < 0; ai = ai->ai_next) {
-            fd = try_listen(ai); /* "localhost" is ::1 first, even where there is no IPv6 */
+            fd = try_listen(ai, type); /* "localhost" is ::1 first, even where there is no IPv6 */
         }
         freeaddrinfo(list);
     }
     if (fd < 0) {
-        return err_set(err, fd, "cannot listen on %s port %d: %s", any ? "any address," : address,
-                       port, err_text(fd));
+        return err_set(err, fd, "cannot listen on %s%s port %d: %s", any ? "any address," : address,
+                       type == SOCK_DGRAM ? " UDP" : "", port, err_text(fd));
     }
     *out = fd;
     return 0;
@@ -216,6 +220,16 @@ bool sock_loopback(int fd)
     }
 }
 
+int sock_listen(const char *address, int port, int *out, struct err *err)
+{
+    return open_port(address, port, SOCK_STREAM, out, err);
+}
+
+int sock_bind_udp(const char *address, int port, int *out, struct err *err)
+{
+    return open_port(address, port, SOCK_DGRAM, out, err);
+}
+
 int sock_accept(int listener, int *out, char name[SOCK_NAME_MAX])
 {
     struct sockaddr_storage addr = { 0 };
@@ -260,7 +274,7 @@ int sock_connect(const char *host, int port, struct stop *stop, int64_t timeout_
                  char name[SOCK_NAME_MAX], struct err *err)
 {
     struct addrinfo *list;
-    int code = resolve(host, port, 0, &list, err);
+    int code = resolve(host, port, SOCK_STREAM, 0, &list, err);
     if (code < 0) {
         return code;
     }

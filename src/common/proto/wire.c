@@ -125,14 +125,20 @@ static void get_hello(struct reader *r, struct wire_hello *h)
     get_text(r, h->software, WIRE_NAME_MAX);
 }
 
+enum wire_welcome_flags { WELCOME_NEED_KEY = 1, WELCOME_HAS_ID = 2 };
+
 static void put_welcome(struct writer *w, const struct wire_welcome *m)
 {
     write_be32(w, WIRE_MAGIC);
     write_be16(w, m->version);
-    write_be16(w, m->need_key ? 1 : 0);
+    write_be16(w,
+               (uint16_t)((m->need_key ? WELCOME_NEED_KEY : 0) | (m->has_id ? WELCOME_HAS_ID : 0)));
     write_be64(w, m->from_seq);
     put_text(w, m->name, WIRE_NAME_MAX);
     put_text(w, m->software, WIRE_NAME_MAX);
+    if (m->has_id) {
+        write_bytes(w, m->id, sizeof m->id);
+    }
 }
 
 static void get_welcome(struct reader *r, struct wire_welcome *m)
@@ -142,10 +148,16 @@ static void get_welcome(struct reader *r, struct wire_welcome *m)
     if (m->version != WIRE_VERSION) {
         return;
     }
-    m->need_key = read_be16(r) & 1;
+    uint16_t flags = read_be16(r);
+    m->need_key = flags & WELCOME_NEED_KEY;
+    m->has_id = flags & WELCOME_HAS_ID;
     m->from_seq = get_seq(r);
     get_text(r, m->name, WIRE_NAME_MAX);
     get_text(r, m->software, WIRE_NAME_MAX);
+    const uint8_t *id = m->has_id ? read_bytes(r, sizeof m->id) : NULL;
+    if (id) {
+        memcpy(m->id, id, sizeof m->id);
+    }
 }
 
 static void put_frame(struct writer *w, const struct wire_frame *f)
