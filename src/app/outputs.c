@@ -13,12 +13,5 @@
 
 const struct sink_backend *const outputs[] = {
     &sink_archive, /* first: what it writes at the end, the others deliver meanwhile */
-    &sink_push,
-    &sink_http,
-    &sink_ws,
-    &sink_shm,
-    &sink_publish,
-    &sink_tcp,
-    &sink_udp,
-    NULL,
+    &sink_push,    &sink_http, &sink_ws, &sink_shm, &sink_publish, &sink_tcp, &sink_udp, NULL,
 };

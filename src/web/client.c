@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
@@ -393,7 +394,7 @@ void client_new(struct web_listener *l, int fd, const char *name)
     c->web = w;
     c->listener = l->bit;
     c->secure = w->tls != NULL;
-    memcpy(c->name, name, sizeof c->name);
+    (void)snprintf(c->name, sizeof c->name, "%s", name);
     w->connections++;
     counter_add(&w->open, 1);
     enter(c, CLIENT_READING);

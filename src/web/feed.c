@@ -20,7 +20,6 @@
 #include "ws.h"
 
 #define QUEUE_FRAMES 64 /* of H.264: what may come while the loop is busy with others */
-#define FRESH_US     (2 * CLOCK_S)
 #define KEY_EVERY_US (500 * CLOCK_MS) /* key frames cost all viewers: ask seldom */
 #define HELPED_MAX   2                /* viewers to whom the producer sends itself */
 
@@ -135,44 +134,6 @@ static void kick_broken_locked(struct web_feed *feed)
     feed->trouble = false;
 }
 
-static void answer_snapshot(struct web_feed *feed, struct snapshot *s, const struct frame *frame)
-{
-    struct web_request *r = web_resume(s->later);
-    TAILQ_REMOVE(&feed->snapshots, s, link);
-    frame = frame ? frame : s->fallback;
-    if (r && frame) {
-        web_reply_frame(r, frame);
-    } else if (r) {
-        web_reply_text(r, 503, "there is no picture younger than 2 s");
-    }
-    frame_unref(s->fallback);
-    free(s);
-}
-
-/* While somebody waits for one, pictures must come by the web thread. */
-static void set_alone(struct web_feed *feed, bool alone)
-{
-    const struct timeval tick = { .tv_usec = 100000 };
-    pthread_mutex_lock(&feed->lock);
-    feed->alone = alone;
-    pthread_mutex_unlock(&feed->lock);
-    (void)(alone ? event_add(feed->timer, &tick) : event_del(feed->timer)); /* cannot fail */
-}
-
-static void answer_snapshots(struct web_feed *feed, const struct frame *frame)
-{
-    struct snapshot *s;
-    while ((s = TAILQ_FIRST(&feed->snapshots)) != NULL) {
-        answer_snapshot(feed, s, frame);
-    }
-    set_alone(feed, false);
-}
-
-static bool is_picture(const struct part *part)
-{
-    return part && !(part->frame->flags & FRAME_STANDBY);
-}
-
 static void on_queue(int fd, short what, void *arg)
 {
     struct web_feed *feed = arg;
@@ -189,12 +150,12 @@ static void on_queue(int fd, short what, void *arg)
         end_all_locked(feed);
     }
     kick_broken_locked(feed);
-    if (feed->last_us > before_us && is_picture(feed->last) && !TAILQ_EMPTY(&feed->snapshots)) {
+    if (feed->last_us > before_us && snapshot_fits(feed->last) && !TAILQ_EMPTY(&feed->snapshots)) {
         newest = frame_ref(feed->last->frame);
     }
     pthread_mutex_unlock(&feed->lock);
     if (newest || closed) {
-        answer_snapshots(feed, newest);
+        snapshot_answer_all(feed, newest);
         frame_unref(newest);
         feed_left(feed);
     }
@@ -203,27 +164,7 @@ static void on_queue(int fd, short what, void *arg)
     }
 }
 
-static void on_timer(int fd, short what, void *arg)
-{
-    struct web_feed *feed = arg;
-    struct snapshot *s, *next;
-    int64_t now_us = clock_now_us();
-    (void)fd;
-    (void)what;
-    web_woken(feed->web);
-    for (s = TAILQ_FIRST(&feed->snapshots); s; s = next) {
-        next = TAILQ_NEXT(s, link);
-        if (now_us >= s->deadline_us) {
-            answer_snapshot(feed, s, NULL);
-        }
-    }
-    if (TAILQ_EMPTY(&feed->snapshots)) {
-        set_alone(feed, false);
-        feed_left(feed);
-    }
-}
-
-static bool subscribe(struct web_feed *feed)
+bool feed_subscribe(struct web_feed *feed)
 {
     if (!feed->subscribed) {
         queue_clear(feed->queue);
@@ -266,32 +207,11 @@ void feed_end(struct web_feed *feed)
     spread_locked(feed);
     end_all_locked(feed);
     pthread_mutex_unlock(&feed->lock);
-    answer_snapshots(feed, NULL);
+    snapshot_answer_all(feed, NULL);
     feed_left(feed);
 }
 
 /* ---- answers ---- */
-
-/* When this machine was last done with it. */
-static int64_t made_us(const struct frame *frame)
-{
-    int64_t us = 0;
-    for (int i = 0; i < STAGE_COUNT; i++) {
-        us = frame->stage_us[i] > us ? frame->stage_us[i] : us;
-    }
-    return us;
-}
-
-/* The newest frame of the hub that is a picture on its own, if it is fresh; else NULL. */
-static const struct frame *fresh_key(struct web_feed *feed, int64_t now_us)
-{
-    const struct frame *key = hub_ref_key(feed->hub);
-    if (key && now_us - made_us(key) > FRESH_US) {
-        frame_unref(key);
-        key = NULL;
-    }
-    return key;
-}
 
 /* Its first picture at once, if there is one. */
 static void greet_locked(struct web_feed *feed, struct viewer *v)
@@ -301,11 +221,11 @@ static void greet_locked(struct web_feed *feed, struct viewer *v)
         ask_for_key_locked(feed, now_us);
         return;
     }
-    const struct frame *key = feed->last ? NULL : fresh_key(feed, now_us);
+    const struct frame *key = feed->last ? NULL : feed_fresh_key(feed, now_us);
     struct part *part = key ? make_part(feed, key) : NULL;
     if (part) {
         viewer_offer_locked(v, part);
-    } else if (feed->last && now_us - feed->last_us < FRESH_US) {
+    } else if (feed->last && now_us - feed->last_us < FEED_FRESH_US) {
         viewer_offer_locked(v, feed->last);
     }
     part_unref(part);
@@ -351,7 +271,7 @@ static void serve(struct web_feed *feed, struct web_request *r)
     struct client *c = r->client;
     struct part *hello = feed->kind == FEED_WS ? ws_hello(c, r) : mjpeg_hello(c, r);
     struct viewer *v = hello ? viewer_new(feed, c, web_header(r, "User-Agent")) : NULL;
-    if (!v || !subscribe(feed)) {
+    if (!v || !feed_subscribe(feed)) {
         part_unref(hello);
         viewer_free(v);
         web_reply_text(r, 503, "out of memory");
@@ -375,59 +295,6 @@ void feed_serve(struct web_feed *feed, struct web_request *r)
         too_many(feed, r);
     } else {
         serve(feed, r);
-    }
-}
-
-static bool answer_at_once(struct web_feed *feed, struct web_request *r)
-{
-    const struct frame *frame = NULL;
-    pthread_mutex_lock(&feed->lock);
-    if (is_picture(feed->last) && clock_now_us() - feed->last_us < FRESH_US) {
-        frame = frame_ref(feed->last->frame);
-    }
-    pthread_mutex_unlock(&feed->lock);
-    if (frame) {
-        web_reply_frame(r, frame);
-        frame_unref(frame);
-    }
-    return frame != NULL;
-}
-
-/* One that is there already, in case the next one takes long. */
-static void find_fallback(struct web_feed *feed, struct snapshot *s)
-{
-    int64_t now_us = clock_now_us();
-    const struct frame *key = fresh_key(feed, now_us);
-    if (key && (key->flags & FRAME_STANDBY)) {
-        frame_unref(key);
-        key = NULL;
-    }
-    s->fallback = key;
-    s->deadline_us = (key ? made_us(key) : now_us) + FRESH_US;
-}
-
-static void wait_for_picture(struct web_feed *feed, struct web_request *r)
-{
-    struct snapshot *s = calloc(1, sizeof *s);
-    s = s && (s->later = web_defer(r)) ? s : (free(s), NULL);
-    if (!s) {
-        web_reply_text(r, 503, "out of memory");
-        return;
-    }
-    find_fallback(feed, s);
-    TAILQ_INSERT_TAIL(&feed->snapshots, s, link);
-    set_alone(feed, true);
-    if (!subscribe(feed)) {
-        answer_snapshot(feed, s, NULL);
-    }
-}
-
-void feed_snapshot(struct web_feed *feed, struct web_request *r)
-{
-    if (feed->closed || feed->ending) {
-        web_reply_text(r, 503, "the stream has ended");
-    } else if (!answer_at_once(feed, r)) {
-        wait_for_picture(feed, r);
     }
 }
 
@@ -491,7 +358,7 @@ struct web_feed *feed_new(struct web *web, enum web_feed_kind kind, struct hub *
         feed->event =
             event_new(web->base, queue_fd(feed->queue), EV_READ | EV_PERSIST, on_queue, feed);
     }
-    feed->timer = event_new(web->base, -1, EV_PERSIST, on_timer, feed);
+    feed->timer = event_new(web->base, -1, EV_PERSIST, snapshot_tick, feed);
     if (!feed->event || !feed->timer || event_add(feed->event, NULL) < 0) {
         feed_free(feed);
         return NULL;

@@ -16,7 +16,8 @@
 #include "pcs/stats.h"
 #include "web.h"
 
-#define VIEWER_PARTS 48 /* of a WebSocket: 30 frames, and room for answers to pings */
+#define FEED_FRESH_US ((int64_t)2000000) /* a picture that is older is no live one */
+#define VIEWER_PARTS  48 /* of a WebSocket: 30 frames, and room for answers to pings */
 
 struct client;
 struct event;
@@ -104,7 +105,17 @@ void feed_sweep(struct web_feed *feed, int64_t now_us); /* once a second */
 void feed_end(struct web_feed *feed);                   /* what is under way is the last */
 void feed_each(struct web_feed *feed, void (*each)(void *arg, const struct web_client_info *info),
                void *arg);
+bool feed_subscribe(struct web_feed *feed);
 void feed_left(struct web_feed *feed); /* somebody has: is anybody left? */
+/* The newest frame of the hub that is a picture on its own, if it is fresh, with a reference; else NULL. */
+const struct frame *feed_fresh_key(struct web_feed *feed, int64_t now_us);
+
+/* ---- those who want one picture ---- */
+
+bool snapshot_fits(const struct part *part); /* a picture of the camera's, no stand-in */
+/* `frame` NULL: there is none. */
+void snapshot_answer_all(struct web_feed *feed, const struct frame *frame);
+void snapshot_tick(int fd, short what, void *feed); /* the feed's timer */
 
 /* ---- one viewer ---- */
 

@@ -103,7 +103,7 @@ struct ws {
     ssize_t (*read)(void *arg, void *to, size_t size);
     void *arg;
     size_t budget; /* that may still be read in this turn */
-    bool gone;
+    bool gone, failed;
     size_t answered;
     uint8_t answer[ANSWER_BYTES];
 };
@@ -143,10 +143,24 @@ static ssize_t on_write(wslay_event_context_ptr context, const uint8_t *data, si
     return (ssize_t)n;
 }
 
+/* wslay looks at the length only when that much has come; here it is known with the first byte. */
+static void on_frame(wslay_event_context_ptr context,
+                     const struct wslay_event_on_frame_recv_start_arg *frame, void *arg)
+{
+    (void)arg;
+    if (frame->payload_length > MESSAGE_MAX) {
+        (void)wslay_event_queue_close(context, WSLAY_CODE_MESSAGE_TOO_BIG, NULL, 0);
+        wslay_event_shutdown_read(context);
+    }
+}
+
 struct ws *ws_new(ssize_t (*read)(void *arg, void *to, size_t size), void *arg)
 {
-    static const struct wslay_event_callbacks callbacks = { .recv_callback = on_read,
-                                                            .send_callback = on_write };
+    static const struct wslay_event_callbacks callbacks = {
+        .recv_callback = on_read,
+        .send_callback = on_write,
+        .on_frame_recv_start_callback = on_frame,
+    };
     struct ws *ws = calloc(1, sizeof *ws);
     if (!ws || wslay_event_context_server_init(&ws->context, &callbacks, ws) != 0) {
         free(ws);
@@ -170,8 +184,16 @@ enum ws_state ws_read(struct ws *ws)
 {
     ws->budget = READ_A_TURN;
     int code = wslay_event_recv(ws->context);
-    if (code != 0 || ws->gone || wslay_event_get_queued_msg_count(ws->context) > ANSWERS_MAX) {
+    if (ws->gone || code == WSLAY_ERR_NOMEM ||
+        wslay_event_get_queued_msg_count(ws->context) > ANSWERS_MAX) {
         return WS_GONE;
+    }
+    if (code != 0) { /* wslay would end it without saying why */
+        static const uint8_t wrong[] = { 0x88, 2, 1002 >> 8, 1002 & 0xff };
+        memcpy(ws->answer, wrong, sizeof wrong);
+        ws->answered = sizeof wrong;
+        ws->failed = true;
+        return WS_ENDED;
     }
     if (!wslay_event_get_read_enabled(ws->context) || wslay_event_get_close_received(ws->context)) {
         return WS_ENDED;
@@ -184,7 +206,9 @@ struct part *ws_take_answer(struct ws *ws)
     if (!wslay_event_want_write(ws->context) && ws->answered == 0) {
         return NULL;
     }
-    (void)wslay_event_send(ws->context); /* what has no room now, is taken next time */
+    if (!ws->failed) {
+        (void)wslay_event_send(ws->context); /* what has no room now, is taken next time */
+    }
     struct part *part = part_new(NULL, ws->answer, ws->answered, NULL, 0);
     ws->answered = 0;
     return part;

@@ -1,0 +1,509 @@
+# SPDX-License-Identifier: MIT
+"""What is served by HTTP, to good visitors and bad ones (contract, 2.2)."""
+import base64
+import contextlib
+import os
+import resource
+import socket
+import ssl
+import stat
+import subprocess
+import time
+
+import pytest
+from pcs import SANITIZED, SENDER, SLOW, Program, wait_for
+from web import Visitor, certificate, connect, get, site, visit
+
+
+def is_jpeg(data):
+    return data[:2] == b"\xff\xd8" and data[-2:] == b"\xff\xd9"
+
+
+# ---- what there is ----
+
+def test_the_stream_is_whole_jpegs_with_time_and_number():
+    with site() as p:
+        for path in ("/stream", "/stream.mjpg", "/"):
+            with visit(p.port) as v:
+                head = v.stream(path)
+                assert head.headers["cache-control"] == "no-store"
+                parts = [v.part() for _ in range(5)]
+            numbers = [int(h["X-Frame-Number"]) for h, _ in parts]
+            times = [float(h["X-Timestamp"]) for h, _ in parts]
+            assert all(h["Content-Type"] == "image/jpeg" and is_jpeg(b) for h, b in parts)
+            assert numbers == sorted(set(numbers)) and times == sorted(set(times))
+            assert abs(times[-1] - time.time()) < 2 * SLOW
+            assert all(len(h["X-Timestamp"].split(".")[1]) == 6 for h, _ in parts)
+        summary = p.stop()
+    http = summary["outputs"][0]
+    assert http["kind"] == "http" and http["delivered"] >= 15 and http["bytes"] > 0
+
+
+def test_a_browser_gets_the_page_and_everybody_security_headers():
+    with site() as p:
+        page = get(p.port, "/", "Accept: text/html,application/xhtml+xml,*/*;q=0.8")
+        assert page.status == 200 and page.headers["content-type"].startswith("text/html")
+        assert "default-src" in page.headers["content-security-policy"]
+        for r in (page, get(p.port, "/healthz"), get(p.port, "/nothing")):
+            assert r.headers["x-content-type-options"] == "nosniff", r
+        p.stop()
+
+
+def test_a_snapshot_is_one_jpeg_and_encodes_only_that():
+    with site() as p:
+        r = get(p.port, "/snapshot")
+        assert r.status == 200 and r.headers["content-type"] == "image/jpeg" and is_jpeg(r.body)
+        assert r.headers["cache-control"] == "no-store" and "x-timestamp" in r.headers
+        head = get(p.port, "/snapshot", method="HEAD")
+        assert head.status == 200 and int(head.headers["content-length"]) > 1000 and not head.body
+        summary = p.stop()
+    # nobody else watched: a picture or two for each of the two requests, not thirty a second
+    http = summary["outputs"][0]
+    assert http["dropped"] <= 6, http
+
+
+def test_a_snapshot_while_somebody_watches_is_the_newest():
+    with site() as p, visit(p.port) as v:
+        v.stream()
+        number = int(v.part()[0]["X-Frame-Number"])
+        r = get(p.port, "/snapshot")
+        assert r.status == 200 and int(r.headers["x-frame-number"]) >= number
+        p.stop()
+
+
+def test_nothing_to_see_is_503_with_the_reason():
+    with site("--device", "/dev/video-none", source=None, size=()) as p:
+        p.wait_log("video-none")
+        assert wait_for(lambda: get(p.port, "/healthz"), "health").status == 503
+        r = get(p.port, "/healthz")
+        assert b"video-none" in r.body, r
+        began = time.monotonic()
+        r = get(p.port, "/snapshot")
+        assert r.status == 503 and time.monotonic() - began < 4 * SLOW, r
+        p.stop()
+
+
+def test_health_is_200_while_frames_flow():
+    with site() as p:
+        wait_for(lambda: get(p.port, "/healthz").status == 200, "frames")
+        p.stop()
+
+
+def test_elsewhere_is_404_and_says_what_there_is():
+    with site() as p:
+        r = get(p.port, "/nowhere")
+        assert r.status == 404 and b"/stream" in r.body and r.headers["content-type"].startswith("text/plain")
+        p.stop()
+
+
+def test_methods():
+    with site() as p:
+        r = get(p.port, "/healthz", method="DELETE")
+        assert r.status == 405 and "GET" in r.headers["allow"], r
+        r = get(p.port, "/healthz", method="BREW")
+        assert r.status == 405 and "GET" in r.headers["allow"], r
+        assert get(p.port, "/stream", method="HEAD").status == 200
+        assert get(p.port, "/nowhere", method="BREW").status == 404
+        r = get(p.port, "/healthz", method="OPTIONS")
+        assert r.status == 204 and "GET" in r.headers["allow"], r
+        p.stop()
+
+
+def test_connections_are_kept_and_requests_may_come_in_a_row():
+    with site() as p:
+        wait_for(lambda: get(p.port, "/healthz").status == 200, "frames")
+        with visit(p.port) as v:
+            for _ in range(3):
+                v.ask("/healthz")
+                assert v.reply().status == 200
+            one = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+            v.send(one * 50 + b"\r\n" + one)  # an empty line between is harmless
+            assert [v.reply().status for _ in range(51)] == [200] * 51
+            v.ask("/healthz", "Connection: close")
+            assert v.reply().headers["connection"] == "close" and v.closed()
+        with visit(p.port) as v:
+            v.ask("/healthz", version="1.0")
+            assert v.reply().status == 200 and v.closed()
+        with visit(p.port) as v:
+            v.ask("/healthz", "Connection: keep-alive", version="1.0")
+            assert v.reply().headers["connection"] == "keep-alive"
+            v.ask("/healthz", "Connection: keep-alive", version="1.0")
+            assert v.reply().status == 200
+        p.stop()
+
+
+def test_a_request_may_come_in_single_bytes():
+    with site() as p, visit(p.port) as v:
+        for byte in b"GET /nowhere HTTP/1.1\r\nHost: localhost\r\n\r\n":
+            v.send(bytes([byte]))
+        assert v.reply().status == 404
+        p.stop()
+
+
+def test_ipv6_and_unix_socket(tmp_path):
+    path = tmp_path / "web.sock"
+    with Program(SENDER, "--source", "test", "--http-port", 0, "--address", "::1") as p:
+        port = int(p.wait_log(r"http: listening on ::1 port (\d+)"))
+        with visit(port, "::1") as v:
+            v.ask("/nowhere")
+            assert v.reply().status == 404
+        p.stop()
+    for _ in range(2):  # what a killed one left behind is in nobody's way
+        with Program(SENDER, "--source", "test", "--http-port", f"unix:{path}") as p:
+            p.wait_log("http: listening on")
+            with socket.socket(socket.AF_UNIX) as s:
+                s.settimeout(10)
+                s.connect(str(path))
+                v = Visitor(s)
+                v.stream()
+                assert is_jpeg(v.part()[1])
+            p.kill()
+    with Program(SENDER, "--source", "test", "--http-port", f"unix:{path}") as p:
+        p.wait_log("http: listening on")
+        p.stop()
+    assert not path.exists()
+
+
+def test_a_taken_port_is_named():
+    with site() as p:
+        status, _ = Program(SENDER, "--source", "test", "--http-port", p.port).end()
+        assert status == 1
+        p.stop()
+
+
+@pytest.mark.parametrize("value", ["", "x", "65536", "-1", "80x", "unix:"])
+def test_a_bad_port_is_a_usage_error(value):
+    with Program(SENDER, "--source", "test", f"--http-port={value}") as p:
+        assert p.end()[0] == 2
+        assert "--http-port" in p.log
+
+
+def test_without_any_output_http_is_served_here():
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            s.bind(("127.0.0.1", 8080))
+        except OSError:
+            pytest.skip("port 8080 is taken")
+    with Program(SENDER, "--source", "test") as p:
+        p.wait_log("no output is named")
+        p.wait_log("listening on 127.0.0.1 port 8080")
+        assert get(8080, "/nowhere").status == 404
+        p.stop()
+
+
+def test_the_end_of_the_source_ends_the_stream_whole():
+    with site("--frames", 60) as p, visit(p.port) as v:
+        v.stream()
+        pictures = []
+        with pytest.raises(EOFError):
+            while True:
+                pictures.append(v.part()[1])
+        assert len(pictures) > 1 and all(is_jpeg(b) for b in pictures)
+        assert v.rest.endswith(b"--" + v.boundary + b"--\r\n"), v.rest[-100:]
+        assert p.end()[0] == 0
+
+
+# ---- who may ----
+
+def test_a_token_by_any_of_three_ways():
+    with site("--auth-token", "s3cret") as p:
+        assert "s3cret" not in p.log  # it is the user's, who knows it
+        bad = base64.b64encode(b"x:s3cre").decode()
+        for headers in ([], ["Authorization: Bearer s3cre"], [f"Authorization: Basic {bad}"],
+                        ["Authorization: Basic %%%"], ["Authorization: s3cret"]):
+            r = get(p.port, "/snapshot", *headers)
+            assert r.status == 401 and r.headers["www-authenticate"].startswith("Basic realm="), r
+        assert get(p.port, "/snapshot?token=s3cretx").status == 401
+        assert get(p.port, "/snapshot?token=s3cret").status == 200
+        assert get(p.port, "/snapshot?a=b&token=s3%63ret").status == 200
+        assert get(p.port, "/snapshot", "Authorization: Bearer s3cret").status == 200
+        good = base64.b64encode(b"anybody:s3cret").decode()
+        assert get(p.port, "/snapshot", f"authorization: basic {good}").status == 200
+        p.stop()
+
+
+def test_others_than_this_machine_need_a_token_that_is_made_and_kept(tmp_path):
+    env = {"STATE_DIRECTORY": str(tmp_path / "state" / "deep")}
+    seen = set()
+    for _ in range(2):
+        with site("--address", "0.0.0.0", env=env) as p:
+            token = p.wait_log(r"\?token=([0-9a-f]{32})")
+            seen.add(token)
+            assert get(p.port, "/snapshot").status == 401
+            assert get(p.port, f"/snapshot?token={token}").status == 200
+            p.stop()
+    assert len(seen) == 1
+    mode = os.stat(tmp_path / "state" / "deep" / "token").st_mode
+    assert stat.S_IMODE(mode) == 0o600
+    with site("--address", "0.0.0.0", "--auth-token", "none") as p:
+        p.wait_log("warn.*anybody")
+        assert get(p.port, "/snapshot").status == 200
+        p.stop()
+
+
+def test_pages_of_other_sites_are_kept_out_of_websockets():
+    upgrade = ["Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13",
+               "Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg=="]
+    with site("--allow-origin", "https://good.example") as p:
+        def status(origin):
+            with visit(p.port) as v:
+                v.ask("/ws", *upgrade, f"Origin: {origin}")
+                return v.head().status
+        assert status("http://evil.example") == 403
+        assert status("null") == 403
+        assert status("http://localhost.evil.example") == 403
+        assert status("https://good.example") == 101
+        assert status("http://localhost") == 101
+        p.stop()
+
+
+def test_a_name_that_anybody_may_own_is_not_ours():
+    with site("--allow-origin", "https://cam.example.org") as p:
+        def status(host):
+            with visit(p.port) as v:
+                v.send(f"GET /snapshot HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+                return v.reply().status
+        assert status("rebound.example.com") == 421
+        for host in ("localhost:8080", "127.0.0.1", "[::1]:80", "pi.local", "raspberrypi", "cam.example.org"):
+            assert status(host) == 200, host
+        p.stop()
+
+
+def test_tls(tmp_path):
+    cert, key = certificate(tmp_path)
+    context = ssl.create_default_context(cafile=cert)
+    with site("--tls-cert", cert, "--tls-key", key) as p:
+        p.wait_log("https://127.0.0.1")
+        with context.wrap_socket(connect(p.port), server_hostname="localhost") as s:
+            assert s.version() == "TLSv1.3"
+            v = Visitor(s)
+            v.stream()
+            assert all(is_jpeg(v.part()[1]) for _ in range(10))
+        with visit(p.port) as v:  # plain HTTP there
+            v.ask("/snapshot")
+            with contextlib.suppress(ConnectionError):
+                assert v.sock.recv(100)[:4] != b"HTTP"
+        p.stop()
+    with Program(SENDER, "--source", "test", "--http-port", 0, "--tls-cert", cert, "--tls-key", cert) as p:
+        assert p.end()[0] == 1 and "--tls-key" in p.log
+
+
+# ---- bad requests ----
+
+BAD = {
+    "no version": (b"GET /\r\n\r\n", 400),
+    "version 2": (b"GET / HTTP/2.0\r\n\r\n", 505),
+    "version nonsense": (b"GET / HTTP/x\r\n\r\n", 400),
+    "not HTTP": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400),
+    "no host": (b"GET / HTTP/1.1\r\n\r\n", 400),
+    "two hosts": (b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
+    "folded line": (b"GET / HTTP/1.1\r\nHost: a\r\nX: y\r\n z\r\n\r\n", 400),
+    "blank before colon": (b"GET / HTTP/1.1\r\nHost : a\r\n\r\n", 400),
+    "no colon": (b"GET / HTTP/1.1\r\nHost: a\r\nxyz\r\n\r\n", 400),
+    "NUL": (b"GET / HTTP/1.1\r\nHost: a\r\nX: \0\r\n\r\n", 400),
+    "bare CR": (b"GET / HTTP/1.1\r\nHost: a\r\nX: a\rb\r\n\r\n", 400),
+    "two lengths": (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx", 400),
+    "bad length": (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\nx", 400),
+    "smuggled": (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+    "chunked": (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 411),
+    "long body": (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 65536\r\n\r\n", 413),
+    "endless body": (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999\r\n\r\n", 413),
+    "relative path": (b"GET stream HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+    "parents": (b"GET /../../etc/passwd HTTP/1.1\r\nHost: a\r\n\r\n", 404),
+    "coded parents": (b"GET /%2e%2e/%2e%2e/etc/passwd HTTP/1.1\r\nHost: a\r\n\r\n", 404),
+    "coded NUL": (b"GET /stream%00.txt HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+    "backslash": (b"GET /..\\..\\x HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+    "broken code": (b"GET /%zz HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+    "bad UTF-8": (b"GET /%ff%fe HTTP/1.1\r\nHost: a\r\n\r\n", 404),
+    "giant head": (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"y" * 70000 + b"\r\n\r\n", 431),
+    "giant line": (b"GET /" + b"y" * 70000, 431),
+    "many lines": (b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X: y\r\n" * 200 + b"\r\n", 431),
+}
+
+
+@pytest.fixture(scope="module")
+def shared():
+    with site() as p:
+        wait_for(lambda: get(p.port, "/healthz").status == 200, "frames")
+        yield p
+        p.stop()
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_request_is_told_so(shared, name):
+    data, status = BAD[name]
+    with visit(shared.port) as v:
+        v.send(data)
+        r = v.reply()
+        assert r.status == status, r
+        if status != 404:
+            assert r.headers["connection"] == "close"
+    assert get(shared.port, "/healthz").status == 200
+
+
+def test_a_header_injected_by_a_query_stays_there(shared):
+    r = get(shared.port, "/nowhere?x=%0d%0aSet-Cookie:%20a=b")
+    assert r.status == 404 and "set-cookie" not in r.headers
+
+
+def test_slow_heads_are_given_up(shared):
+    began = time.monotonic()
+    with visit(shared.port, timeout=20) as silent, visit(shared.port, timeout=20) as slow:
+        slow.send(b"GET / HTTP/1.1\r\nHost: a\r\n")
+        while time.monotonic() - began < 15 * SLOW:
+            try:
+                slow.send(b"X")  # a byte now and then does not help
+                slow.sock.settimeout(0.5)
+                slow.more()
+                break
+            except TimeoutError:
+                pass
+        slow.sock.settimeout(5)
+        assert slow.reply().status == 408
+        assert 8 < time.monotonic() - began < 14 * SLOW
+        assert silent.closed()
+
+
+# ---- many, slow and dead visitors ----
+
+def test_one_viewer_too_many_is_turned_away():
+    with site("--max-clients", 2) as p:
+        viewers = [visit(p.port) for _ in range(2)]
+        for v in viewers:
+            v.stream()
+        r = get(p.port, "/stream")
+        assert r.status == 503, r
+        assert get(p.port, "/nowhere").status == 404  # that is no viewer
+        viewers[0].close()
+
+        def let_in():
+            with visit(p.port) as v:
+                v.ask("/stream")
+                return v.head().status == 200
+        wait_for(let_in, "a free place")
+        viewers[1].close()
+        summary = p.stop()
+    assert summary["outputs"][0]["rejected"] >= 1
+
+
+def test_a_frozen_viewer_disturbs_nobody_and_is_closed():
+    with site(size=("--width", 1280, "--height", 720)) as p:
+        frozen = visit(p.port, receive_bytes=4096)
+        frozen.ask("/stream")
+        began = time.monotonic()
+        with visit(p.port) as v:
+            v.stream()
+            numbers, ages = [], []
+            while time.monotonic() - began < 6:
+                headers, _ = v.part()
+                numbers.append(int(headers["X-Frame-Number"]))
+                ages.append(time.time() - float(headers["X-Timestamp"]))
+            assert numbers == list(range(numbers[0], numbers[0] + len(numbers))), "no picture is missed"
+            assert sorted(ages)[len(ages) // 2] < 0.2 * SLOW
+            deadline = time.monotonic() + 12 * SLOW
+            frozen.sock.settimeout(1)
+            while True:  # what is in its socket can still be read, then it is over
+                v.part()
+                assert time.monotonic() < deadline, "the frozen viewer is kept"
+                if time.monotonic() - began > 11:
+                    try:
+                        if not frozen.sock.recv(1 << 20):
+                            break
+                    except ConnectionError:
+                        break
+                    except TimeoutError:
+                        pass
+        frozen.close()
+        p.stop()
+
+
+def test_a_slow_viewer_gets_the_newest():
+    """It takes a tenth of what is sent: pictures are skipped, and those that come are young."""
+    with site(size=("--width", 640, "--height", 480)) as p:
+        with visit(p.port, receive_bytes=8192) as v:
+            v.stream()
+            headers, picture = v.part()
+            rate = len(picture) * 3  # bytes a second: three pictures of thirty
+            ages, taken, began, last = [], 0, time.monotonic(), 0
+            pending = b""
+            while time.monotonic() - began < 5 * SLOW and len(ages) < 10:
+                chunk = v.sock.recv(4096)
+                assert chunk
+                taken += len(chunk)
+                v.rest += chunk
+                time.sleep(max(0, taken / rate - (time.monotonic() - began)))  # that is what slow means
+                while b"\r\n\r\n" in v.rest:
+                    head = v.rest.split(b"\r\n\r\n", 1)[0].decode()
+                    fields = dict(line.split(": ", 1) for line in head.split("\r\n"))
+                    size = len(head) + 4 + int(fields["Content-Length"]) + len(v.boundary) + 6
+                    if len(v.rest) < size:
+                        break
+                    v.rest = v.rest[size:]
+                    ages.append(time.time() - float(fields["X-Timestamp"]))
+        assert len(ages) >= 5 and max(ages[2:]) < 2 * SLOW, ages
+        summary = p.stop()
+    assert summary["outputs"][0]["skipped"] > 20
+
+
+def test_memory_and_descriptors_stay_after_a_thousand_visits():
+    with site() as p:
+        def visits(n):
+            for i in range(n):
+                with visit(p.port) as v:
+                    v.ask("/stream" if i % 2 else "/healthz")
+                    v.head()
+        visits(100)
+        wait_for(lambda: p.fds() < 40, "closed connections")
+        fds, rss = p.fds(), p.rss_kb()
+        visits(1000)
+        wait_for(lambda: p.fds() <= fds + 2, "closed connections")
+        assert SANITIZED or p.rss_kb() < rss + 4000
+        p.stop()
+
+
+def test_ten_thousand_idle_connections_leave_the_stream_alone():
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    count = min(10000, hard - 200)
+    if count < 1000 or SANITIZED:
+        pytest.skip("too few descriptors")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    crowd = []
+    try:
+        with site() as p, visit(p.port) as v:
+            v.stream()
+            first = int(v.part()[0]["X-Frame-Number"])
+            for i in range(count):
+                s = socket.socket()
+                s.setblocking(False)
+                s.connect_ex(("127.0.0.1", p.port))
+                crowd.append(s)
+                if i % 100 == 99:
+                    v.part()
+            for s in crowd[::2]:
+                try:
+                    s.send(b"GET / HTTP/1.1\r\nHost: a\r\nX: ")
+                except OSError:
+                    pass
+            ages = []
+            for _ in range(60):
+                headers, _ = v.part()
+                ages.append(time.time() - float(headers["X-Timestamp"]))
+            assert sorted(ages)[50] < 0.5, ages
+            assert get(p.port, "/healthz").status == 200
+            p.stop()
+    finally:
+        for s in crowd:
+            s.close()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_curl_and_ffmpeg_understand_it(tmp_path):
+    with site() as p:
+        url = f"http://127.0.0.1:{p.port}"
+        out = subprocess.run(["curl", "-sSf", f"{url}/snapshot", "-o", tmp_path / "s.jpg"], timeout=20)
+        assert out.returncode == 0 and is_jpeg((tmp_path / "s.jpg").read_bytes())
+        out = subprocess.run(["ffmpeg", "-v", "error", "-f", "mpjpeg", "-i", f"{url}/stream", "-frames:v",
+                              "10", "-f", "null", "-"], capture_output=True, text=True, timeout=60)
+        assert out.returncode == 0 and not [l for l in out.stderr.splitlines() if "deprecated" not in l], out
+        p.stop()
