@@ -68,6 +68,9 @@ static bool authority_of(const char *origin, char *out, size_t size)
         return false;
     }
     int n = snprintf(out, size, "%s", origin + (secure ? 8 : 7));
+    if (n > 0 && (size_t)n < size && out[n - 1] == '/') {
+        out[--n] = '\0'; /* as people write it in --allow-origin */
+    }
     if (n <= 0 || (size_t)n >= size || strpbrk(out, "/@?# ")) {
         return false;
     }

@@ -425,8 +425,7 @@ def test_a_slow_viewer_gets_the_newest():
             v.stream()
             headers, picture = v.part()
             rate = len(picture) * 3  # bytes a second: three pictures of thirty
-            ages, taken, began, last = [], 0, time.monotonic(), 0
-            pending = b""
+            ages, taken, began = [], 0, time.monotonic()
             while time.monotonic() - began < 5 * SLOW and len(ages) < 10:
                 chunk = v.sock.recv(4096)
                 assert chunk
@@ -443,7 +442,7 @@ def test_a_slow_viewer_gets_the_newest():
                     ages.append(time.time() - float(fields["X-Timestamp"]))
         assert len(ages) >= 5 and max(ages[2:]) < 2 * SLOW, ages
         summary = p.stop()
-    assert summary["outputs"][0]["skipped"] > 20
+    assert summary["outputs"][0]["skipped"] > 5
 
 
 def test_memory_and_descriptors_stay_after_a_thousand_visits():
