@@ -14,6 +14,7 @@
 #include "pcs/sink.h"
 #include "pcs/stats.h"
 #include "site.h"
+#include "web/activation.h"
 #include "web/feed.h"
 #include "web/web.h"
 
@@ -34,7 +35,7 @@ static const struct option_def http_options[] = {
     { .name = "http-port",
       .type = OPTION_STRING,
       .offset = offsetof(struct http_config, place),
-      .arg = "PORT|unix:PATH",
+      .arg = "PORT|unix:PATH|systemd",
       .help = "serve page, MJPEG, pictures and figures by HTTP there; 0 = any free port" },
 };
 
@@ -42,7 +43,7 @@ static const struct option_def ws_options[] = {
     { .name = "ws-port",
       .type = OPTION_STRING,
       .offset = offsetof(struct http_config, place),
-      .arg = "PORT|unix:PATH",
+      .arg = "PORT|unix:PATH|systemd",
       .help = "serve H.264 by WebSocket there; 0 = any free port" },
 };
 
@@ -65,7 +66,7 @@ static void ws_serve(void *config)
     c->place = c->place ? c->place : "8765";
 }
 
-/* "8080" or "unix:/run/camera.sock". */
+/* "8080", "unix:/run/camera.sock" or "systemd". */
 static int parse_place(const char *text, struct web_place *out)
 {
     char *end;
@@ -73,6 +74,9 @@ static int parse_place(const char *text, struct web_place *out)
     if (strncmp(text, "unix:", 5) == 0) {
         out->path = text + 5;
         return *out->path ? 0 : -EINVAL;
+    }
+    if (strcmp(text, "systemd") == 0) {
+        return 0;
     }
     errno = 0;
     long port = strtol(text, &end, 10);
@@ -88,7 +92,8 @@ static int check(const char *option, const void *config, struct err *err)
     const struct http_config *c = config;
     struct web_place place;
     if (c->place && parse_place(c->place, &place) < 0) {
-        return err_set(err, -EINVAL, "--%s: '%s' is neither a port (0 to 65535) nor unix:PATH",
+        return err_set(err, -EINVAL,
+                       "--%s: '%s' is neither a port (0 to 65535) nor unix:PATH nor systemd",
                        option, c->place);
     }
     return 0;
@@ -120,6 +125,9 @@ static int open_at(struct sink **out, const char *kind, unsigned bit, const char
     int code = s ? site_ref(&s->site, env, err) : err_set(err, -ENOMEM, "out of memory");
     if (code == 0) {
         (void)parse_place(text, &place); /* check has seen it */
+        code = strcmp(text, "systemd") == 0 ? place.fd = activation_take(kind, err) : 0;
+    }
+    if (code >= 0) {
         code = site_listen(s->site, &place, err);
     }
     if (code < 0) {

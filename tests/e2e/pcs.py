@@ -36,13 +36,13 @@ def wait_for(condition, what, seconds=10):
 class Program:
     """A running binary: its log as it grows, its summary at the end."""
 
-    def __init__(self, *args, env=None, cwd=None):
+    def __init__(self, *args, env=None, cwd=None, pass_fds=()):
         full = dict(os.environ, ASAN_OPTIONS="detect_leaks=1:verify_asan_link_order=0",
                     TSAN_OPTIONS="halt_on_error=1 exitcode=66")
         full.update(env or {})
         self.args = [str(a) for a in args]
         self.process = subprocess.Popen(self.args, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                        stdin=subprocess.DEVNULL, env=full, cwd=cwd)
+                                        stdin=subprocess.DEVNULL, env=full, cwd=cwd, pass_fds=pass_fds)
         self.lines = []
         self.out = b""
         self.reader = threading.Thread(target=self._read, daemon=True)

@@ -8,6 +8,7 @@ import socket
 import ssl
 import stat
 import subprocess
+import sys
 import time
 
 import pytest
@@ -162,6 +163,25 @@ def test_ipv6_and_unix_socket(tmp_path):
         p.wait_log("http: listening on")
         p.stop()
     assert not path.exists()
+
+
+def test_sockets_may_be_systemds(tmp_path):
+    """As sd_listen_fds(3) has it: descriptors from 3 on, named in the environment."""
+    with socket.create_server(("127.0.0.1", 0)) as http, socket.create_server(("127.0.0.1", 0)) as ws:
+        launch = ('import fcntl, os, sys\n'
+                  'a, b = (fcntl.fcntl(int(n), fcntl.F_DUPFD, 20) for n in sys.argv[1:3])\n'
+                  'os.dup2(a, 3); os.dup2(b, 4)\n'
+                  'os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="2", LISTEN_FDNAMES="ws:x.socket")\n'
+                  'os.execv(sys.argv[3], sys.argv[3:])\n')
+        passed = {"pass_fds": (http.fileno(), ws.fileno())}
+        with Program(sys.executable, "-c", launch, ws.fileno(), http.fileno(), SENDER, "--source", "test",
+                     "--http-port", "systemd", "--ws-port", "systemd", **passed) as p:
+            p.wait_log("http: listening on")
+            assert get(http.getsockname()[1], "/nowhere").status == 404
+            assert get(ws.getsockname()[1], "/").status == 426
+            p.stop()
+    with Program(SENDER, "--source", "test", "--http-port", "systemd") as p:
+        assert p.end()[0] == 1 and "FileDescriptorName=http" in p.log
 
 
 def test_a_taken_port_is_named():
