@@ -14,6 +14,7 @@
 #include "pcs/clock.h"
 #include "pcs/frame.h"
 #include "pcs/hub.h"
+#include "pcs/log.h"
 #include "pcs/queue.h"
 #include "request_internal.h"
 #include "server.h"
@@ -232,6 +233,11 @@ static void greet_locked(struct web_feed *feed, struct viewer *v)
     frame_unref(key);
 }
 
+static const char *kind_of(const struct web_feed *feed)
+{
+    return feed->kind == FEED_WS ? "ws" : "mjpeg";
+}
+
 static void join(struct web_feed *feed, struct viewer *v, struct part *hello)
 {
     pthread_mutex_lock(&feed->lock);
@@ -241,6 +247,7 @@ static void join(struct web_feed *feed, struct viewer *v, struct part *hello)
     (void)viewer_push_locked(v, hello); /* it is empty: there is room */
     greet_locked(feed, v);
     pthread_mutex_unlock(&feed->lock);
+    log_debug("%s watches %s (%s)", v->client->name, kind_of(feed), v->agent);
     client_stream(v->client, v);
 }
 
@@ -309,7 +316,7 @@ void feed_each(struct web_feed *feed, void (*each)(void *arg, const struct web_c
     {
         const struct web_client_info info = { .id = v->id,
                                               .address = v->client->name,
-                                              .kind = feed->kind == FEED_WS ? "ws" : "mjpeg",
+                                              .kind = kind_of(feed),
                                               .agent = v->agent,
                                               .since_us = v->since_us,
                                               .frames = v->frames,

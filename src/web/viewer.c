@@ -9,6 +9,7 @@
 #include "pcs/clock.h"
 #include "pcs/conn.h"
 #include "pcs/frame.h"
+#include "pcs/log.h"
 #include "pcs/text.h"
 #include "server.h"
 #include "ws.h"
@@ -324,6 +325,8 @@ void viewer_free(struct viewer *v)
 void viewer_leave(struct viewer *v)
 {
     struct web_feed *feed = v->feed;
+    log_debug("%s has left: %llu frames, %llu skipped", v->client->name,
+              (unsigned long long)v->frames, (unsigned long long)v->skipped);
     pthread_mutex_lock(&feed->lock);
     TAILQ_REMOVE(&feed->viewers, v, link);
     feed->count--;
