@@ -14,12 +14,12 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "feed_internal.h"
 #include "pcs/clock.h"
 #include "pcs/conn.h"
 #include "pcs/tls.h"
 #include "request_internal.h"
 #include "server.h"
+#include "viewer.h"
 
 #define FIRST_SPACE   1024
 #define STEPS_A_TURN  32                /* of one client, before others have their turn */
@@ -416,5 +416,5 @@ void client_free(struct client *c)
     free(c);
     w->connections--;
     atomic_fetch_sub_explicit(&w->open, 1, memory_order_relaxed);
-    web_resume_accepting(w);
+    listeners_resume(w);
 }

@@ -11,6 +11,7 @@
 
 #include "client.h"
 #include "feed_internal.h"
+#include "mjpeg.h"
 #include "pcs/clock.h"
 #include "pcs/frame.h"
 #include "pcs/hub.h"
@@ -269,8 +270,7 @@ static void refuse_plain(struct web_request *r, int status)
 
 static void serve_head(struct web_request *r)
 {
-    web_reply_bytes(r, 200, "multipart/x-mixed-replace;boundary=pcs-next-frame", NULL, 0, NULL,
-                    NULL);
+    web_reply_bytes(r, 200, MJPEG_TYPE, NULL, 0, NULL, NULL);
 }
 
 static void serve(struct web_feed *feed, struct web_request *r)

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A feed, its viewers, and the parts that it sends them: the same part to all, whose frame is not copied.
- * Threads: the web thread, but for what says otherwise; a part's count of references and all of a viewer's
- * sending are guarded by the feed's lock, because the producer's thread may do it too.
+ * A feed as its own files see it. Threads: the web thread, but for what is under its lock: the producer's
+ * thread may send too.
  */
 #pragma once
 
@@ -14,56 +13,15 @@
 
 #include "feed.h"
 #include "pcs/stats.h"
+#include "viewer.h"
 #include "web.h"
 
 #define FEED_FRESH_US ((int64_t)2000000) /* a picture that is older is no live one */
-#define VIEWER_PARTS  48 /* of a WebSocket: 30 frames, and room for answers to pings */
 
-struct client;
 struct event;
 struct frame;
 struct queue;
 struct web_later;
-struct ws;
-
-/* What goes out in one piece: head, frame (or none), tail. */
-struct part {
-    unsigned refs;
-    const struct frame *frame;
-    bool key;
-    size_t head_size, tail_size;
-    char bytes[]; /* head, then tail */
-};
-
-struct part *part_new(const struct frame *frame, const void *head, size_t head_size,
-                      const void *tail, size_t tail_size); /* its own reference; or NULL */
-void part_unref(struct part *part);
-size_t part_size(const struct part *part);
-
-struct viewer {
-    TAILQ_ENTRY(viewer) link;
-    struct web_feed *feed;
-    struct client *client;
-    struct ws *ws; /* NULL: MJPEG */
-    uint64_t id;
-    int64_t since_us;
-    char agent[120];
-
-    /* under the feed's lock */
-    struct part *ring[VIEWER_PARTS]; /* the first is being sent */
-    size_t head, count;
-    size_t offset;      /* of the first: sent so far */
-    bool tried;         /* … or at least offered to the kernel */
-    bool blocked;       /* the socket is full; its event will tell */
-    bool need_key;      /* WebSocket: nothing before the next key frame */
-    bool closing;       /* … when all is sent */
-    bool broken;        /* to be freed by the web thread */
-    int64_t waiting_us; /* since when nothing has moved though there is something to send */
-    uint64_t frames, skipped, bytes;
-    int64_t delay_us;
-};
-
-TAILQ_HEAD(viewer_list, viewer);
 
 /* Somebody who waits for one picture. */
 struct snapshot {
@@ -116,26 +74,3 @@ bool snapshot_fits(const struct part *part); /* a picture of the camera's, no st
 /* `frame` NULL: there is none. */
 void snapshot_answer_all(struct web_feed *feed, const struct frame *frame);
 void snapshot_tick(int fd, short what, void *feed); /* the feed's timer */
-
-/* ---- one viewer ---- */
-
-/* NULL: no memory. It joins by feed_join. */
-struct viewer *viewer_new(struct web_feed *feed, struct client *client, const char *agent);
-/* The socket may have moved. False: it is over, free the client. */
-bool viewer_turn(struct viewer *v);
-void viewer_leave(struct viewer *v); /* out of the feed, and freed */
-void viewer_free(struct viewer *v);  /* one that never joined */
-
-/* The rest with the feed's lock held. */
-/* Whatever the policy, in any case: an answer's head, an answer to a ping. False: broken. */
-bool viewer_push_locked(struct viewer *v, struct part *part);
-/* A frame, which it may skip. */
-void viewer_offer_locked(struct viewer *v, struct part *part);
-void viewer_send_locked(struct viewer *v);
-void viewer_end_locked(struct viewer *v);
-
-/* ---- the ways of framing ---- */
-
-struct part *mjpeg_hello(const struct client *c, const struct web_request *r); /* or NULL */
-struct part *mjpeg_part(const struct frame *frame);
-struct part *mjpeg_goodbye(void);

@@ -3,25 +3,25 @@
  * multipart/x-mixed-replace (RFC 2046 gives the syntax). A part is shown when its end is known, and browsers
  * look for the next boundary for that; so each is sent with the boundary behind it, at once.
  */
+#include "mjpeg.h"
+
 #include <stdio.h>
 #include <string.h>
 
-#include "feed_internal.h"
+#include "part.h"
 #include "pcs/frame.h"
 #include "request_internal.h"
 
-#define BOUNDARY "pcs-next-frame"
-
-static const char between[] = "\r\n--" BOUNDARY "\r\n";
+static const char between[] = "\r\n--" MJPEG_BOUNDARY "\r\n";
 
 struct part *mjpeg_hello(const struct client *c, const struct web_request *r)
 {
     char head[REPLY_HEAD];
     size_t n = reply_start(c, r, 200, head);
     n += (size_t)snprintf(head + n, sizeof head - n,
-                          "Content-Type: multipart/x-mixed-replace;boundary=" BOUNDARY "\r\n"
+                          "Content-Type: " MJPEG_TYPE "\r\n"
                           "Cache-Control: no-store\r\nConnection: close\r\n\r\n%s",
-                          r->is_head ? "" : "--" BOUNDARY "\r\n");
+                          r->is_head ? "" : "--" MJPEG_BOUNDARY "\r\n");
     return part_new(NULL, head, n, NULL, 0);
 }
 
@@ -38,6 +38,6 @@ struct part *mjpeg_part(const struct frame *frame)
 
 struct part *mjpeg_goodbye(void)
 {
-    static const char end[] = "\r\n--" BOUNDARY "--\r\n";
+    static const char end[] = "\r\n--" MJPEG_BOUNDARY "--\r\n";
     return part_new(NULL, end, sizeof end - 1, NULL, 0);
 }

@@ -78,7 +78,12 @@ struct web {
 /* ---- the web thread ---- */
 
 void web_woken(struct web *web); /* first thing in every callback of the loop */
-void web_resume_accepting(struct web *web);
 /* A streaming client more, or less. */
 void web_take_client(struct web *web);
 void web_drop_client(struct web *web);
+
+/* ---- listeners ---- */
+
+int listeners_open(struct web *web);    /* by web_start: from here on they are the web thread's */
+void listeners_close(struct web *web);  /* also before web_start, and more than once */
+void listeners_resume(struct web *web); /* a connection has gone: others may fit again */

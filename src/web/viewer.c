@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include "viewer.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,6 +8,7 @@
 
 #include "client.h"
 #include "feed_internal.h"
+#include "mjpeg.h"
 #include "pcs/clock.h"
 #include "pcs/conn.h"
 #include "pcs/frame.h"
@@ -17,41 +20,9 @@
 #define BACKLOG_FRAMES 30 /* of a WebSocket: a second that a shaky line may take */
 #define BACKLOG_BYTES  ((size_t)4 << 20)
 
-/* ---- parts ---- */
+/* ---- its queue ---- */
 
-struct part *part_new(const struct frame *frame, const void *head, size_t head_size,
-                      const void *tail, size_t tail_size)
-{
-    struct part *part = malloc(sizeof *part + head_size + tail_size);
-    if (!part) {
-        return NULL;
-    }
-    *part = (struct part){ .refs = 1,
-                           .frame = frame ? frame_ref(frame) : NULL,
-                           .key = frame && (frame->flags & FRAME_KEY),
-                           .head_size = head_size,
-                           .tail_size = tail_size };
-    memcpy(part->bytes, head, head_size);
-    if (tail_size > 0) {
-        memcpy(part->bytes + head_size, tail, tail_size);
-    }
-    return part;
-}
-
-void part_unref(struct part *part)
-{
-    if (part && --part->refs == 0) {
-        frame_unref(part->frame);
-        free(part);
-    }
-}
-
-size_t part_size(const struct part *part)
-{
-    return part->head_size + (part->frame ? part->frame->size : 0) + part->tail_size;
-}
-
-/* What is left of it after the first `skip` bytes. */
+/* What is left of a part after the first `skip` bytes. */
 static int part_rest(struct part *part, size_t skip, struct iovec iov[3])
 {
     const struct iovec all[3] = {
@@ -69,8 +40,6 @@ static int part_rest(struct part *part, size_t skip, struct iovec iov[3])
     }
     return n;
 }
-
-/* ---- its queue ---- */
 
 static struct part **at(struct viewer *v, size_t i)
 {

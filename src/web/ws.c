@@ -10,8 +10,8 @@
 #include <strings.h>
 #include <wslay/wslay.h>
 
-#include "feed_internal.h"
 #include "http_parse.h"
+#include "part.h"
 #include "pcs/frame.h"
 #include "request_internal.h"
 

@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "web/feed_internal.h"
+#include "web/part.h"
 #include "web/ws.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

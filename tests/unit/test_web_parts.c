@@ -9,7 +9,8 @@
 #include <string.h>
 
 #include "pcs/frame.h"
-#include "web/feed_internal.h"
+#include "web/mjpeg.h"
+#include "web/part.h"
 #include "web/ws.h"
 
 static void keep(struct frame *frame)
