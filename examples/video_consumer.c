@@ -16,6 +16,7 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <pcs/shm.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -129,19 +130,33 @@ static int consume(struct pcs_shm *shm, const struct settings *s, FILE *file)
     return code;
 }
 
+static bool parse_number(const char *text, uint64_t most, uint64_t *out)
+{
+    char *end;
+    errno = 0;
+    *out = strtoull(text, &end, 10);
+    return *text >= '0' && *text <= '9' && *end == 0 && errno == 0 && *out <= most;
+}
+
 static bool parse(struct settings *s, int argc, char **argv)
 {
     int option;
+    uint64_t number;
     while ((option = getopt(argc, argv, "sc:t:o:n")) != -1) {
         switch (option) {
         case 's':
             s->statistics = true;
             break;
         case 'c':
-            s->count = strtoull(optarg, NULL, 10);
+            if (!parse_number(optarg, UINT64_MAX, &s->count)) {
+                return false;
+            }
             break;
         case 't':
-            s->timeout_ms = atoi(optarg) > 0 ? atoi(optarg) : -1;
+            if (!parse_number(optarg, INT_MAX, &number)) {
+                return false;
+            }
+            s->timeout_ms = number > 0 ? (int)number : -1;
             break;
         case 'o':
             s->output = optarg;
