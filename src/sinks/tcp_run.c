@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -132,7 +133,8 @@ static void say_error(struct caller *c)
 {
     struct wire_message m = { .type = WIRE_ERROR, .u.error = { .code = WIRE_E_REFUSED } };
     m.u.error.code = c->link.error.code == -EBUSY ? WIRE_E_BUSY : WIRE_E_PROTOCOL;
-    strncpy(m.u.error.text, c->link.error.text, WIRE_TEXT_MAX);
+    (void)snprintf(m.u.error.text, sizeof m.u.error.text, "%.*s", WIRE_TEXT_MAX,
+                   c->link.error.text);
     if (wire_tx_put(&c->link.tx, &m) == 0) {
         (void)link_send(&c->link, clock_now_us(), 0, false); /* a courtesy */
     }
