@@ -196,7 +196,8 @@ def test_a_broken_line_loses_nothing(tmp_path):
     assert status == 0
     output, = sent["outputs"]
     stream, = got["streams"]
-    assert output["reconnects"] == stream["reconnects"] == 5
+    assert stream["reconnects"] == 5
+    assert output["reconnects"] <= 5  # a line may be cut before its WELCOME is through
     assert stream["lost"] == stream["never_sent"] == output["dropped"] == 0
     assert output["sent"] == output["acked"] == stream["received"]
     assert_each_once(out, stream)
