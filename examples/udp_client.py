@@ -48,6 +48,8 @@ class Client:
                 continue
             if data.startswith(b"PROVE "):
                 self.say(data.decode())  # we are not of its network: show that we are where we say
+            elif data == b"SERVER_FULL":
+                raise SystemExit("the server takes no more clients")
             elif data.startswith(b"FRAME_START"):
                 self.torn += bool(chunks)
                 frame_id, size, count = struct.unpack("<LLL", data[11:])

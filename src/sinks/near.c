@@ -72,7 +72,7 @@ static bool on_link(const struct ifaddrs *i, const uint8_t ip[16])
 
 static void read_interfaces(struct near *n, int64_t now_us)
 {
-    if (n->interfaces && now_us - n->read_us < KEEP_US) {
+    if (n->read_us && now_us - n->read_us < KEEP_US) {
         return;
     }
     near_finish(n);

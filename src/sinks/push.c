@@ -96,7 +96,7 @@ struct sink {
     struct backoff backoff;
     int64_t retry_us; /* when to try next */
     bool ended;       /* the hub has ended and the queue is empty */
-    struct log_limit reach_limit, ended_limit;
+    struct log_limit reach_limit, ended_limit, link_limit;
     struct histogram latency;
 
     pthread_mutex_t lock; /* guards totals and resent: a copy of the thread's numbers */
@@ -181,7 +181,7 @@ static struct replay *on_welcomed(void *arg, const struct wire_welcome *welcome,
 
 static void open_link(struct sink *s, int fd)
 {
-    const struct link_host host = { on_welcomed, s, &s->latency };
+    const struct link_host host = { on_welcomed, s, &s->latency, &s->link_limit };
     struct wire_hello hello;
     feed_greet(&hello, s->env, s->session, &s->format);
     hello.first_seq = replay_first_seq(&s->feed.replay);

@@ -17,6 +17,7 @@
 #define SEND_BYTES      (4 << 20)      /* in a row, before others have their turn */
 #define NOTSENT_BYTES   (64 * 1024)
 #define USER_TIMEOUT_MS 10000
+#define LOG_PERIOD_US   (100 * CLOCK_MS)
 
 int link_open(struct link *l, int fd, const struct link_host *host, const struct wire_hello *hello)
 {
@@ -58,8 +59,9 @@ static int on_welcome(struct link *l, const struct wire_welcome *w)
     l->welcomed = true;
     replay_rewind(l->replay, w->from_seq, w->need_key);
     l->rewound = true;
-    log_info("receiver %s (%s) takes the stream from frame %llu", w->name, w->software,
-             (unsigned long long)(w->from_seq ? w->from_seq : replay_first_seq(l->replay)));
+    log_limited(l->host.log, LOG_PERIOD_US, LOG_INFO,
+                "receiver %s (%s) takes the stream from frame %llu", w->name, w->software,
+                (unsigned long long)(w->from_seq ? w->from_seq : replay_first_seq(l->replay)));
     return 0;
 }
 
@@ -81,7 +83,8 @@ static int on_error(struct link *l, const struct wire_error *e)
 
 static int on_replay(struct link *l, const struct wire_replay *r)
 {
-    log_info("the receiver asks for frame %llu again", (unsigned long long)r->from_seq);
+    log_limited(l->host.log, LOG_PERIOD_US, LOG_INFO, "the receiver asks for frame %llu again",
+                (unsigned long long)r->from_seq);
     replay_rewind(l->replay, r->from_seq, r->need_key);
     l->rewound = true;
     l->bye_sent = false; /* what follows ends with another one */

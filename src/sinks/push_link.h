@@ -11,6 +11,7 @@
 
 #include "pcs/err.h"
 #include "pcs/format.h"
+#include "pcs/log.h"
 #include "pcs/stats.h"
 #include "pcs/wire.h"
 #include "pcs/wire_tx.h"
@@ -23,6 +24,7 @@ struct link_host {
     struct replay *(*welcomed)(void *arg, const struct wire_welcome *welcome, struct err *err);
     void *arg;
     struct histogram *latency; /* capture → handed to the kernel */
+    struct log_limit *log;     /* for what any peer can have us say again and again */
 };
 
 struct link {

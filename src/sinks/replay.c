@@ -145,17 +145,31 @@ void replay_advance(struct replay *r)
     }
 }
 
+/* How many entries have a lower number. */
+static size_t count_before(const struct replay *r, uint64_t seq)
+{
+    size_t low = 0, high = r->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (at(r, middle)->frame->seq < seq) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
 /* Index of the newest entry at or before `seq` that is a key frame (any entry when !key); the first
  * when there is none. */
 static size_t find(const struct replay *r, uint64_t seq, bool key)
 {
-    size_t found = 0;
-    for (size_t i = 0; i < r->count && at(r, i)->frame->seq <= seq; i++) {
-        if (!key || is_key(r, i)) {
-            found = i;
-        }
+    size_t after = seq == UINT64_MAX ? r->count : count_before(r, seq + 1);
+    size_t i = after > 0 ? after - 1 : 0;
+    while (key && i > 0 && !is_key(r, i)) {
+        i--;
     }
-    return found;
+    return i;
 }
 
 void replay_ack(struct replay *r, uint64_t seq)
@@ -196,11 +210,7 @@ void replay_rewind(struct replay *r, uint64_t seq, bool need_key)
     if (seq > r->sent_seq + 1) {
         seq = r->sent_seq + 1;
     }
-    size_t i = seq > 0 && need_key ? find(r, seq, true) : 0;
-    while (seq > 0 && !need_key && i < r->count && at(r, i)->frame->seq < seq) {
-        i++;
-    }
-    r->cursor = i;
+    r->cursor = seq == 0 ? 0 : need_key ? find(r, seq, true) : count_before(r, seq);
 }
 
 bool replay_skip_late(struct replay *r, int64_t oldest_us)

@@ -14,7 +14,7 @@
 
 #define FIRST_BURST 32    /* chunks, at once: a third of a default socket */
 #define BURST       16    /* … then so many at a time */
-#define GAP_NS      25000 /* 48 MB/s: what a client in Python keeps up with */
+#define GAP_NS      40000 /* 30 MB/s: what a client in Python keeps up with */
 
 void udp_train_begin(struct udp_train *t, const struct frame *frame, bool raw, uint32_t id,
                      int64_t frame_us, int64_t now_us)

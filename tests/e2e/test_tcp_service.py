@@ -11,7 +11,7 @@ import time
 
 import pytest
 import wire
-from pcs import RECEIVER, SENDER, Program, decodes_cleanly, free_port, markers, probe, receiver, wait_for
+from pcs import RECEIVER, SENDER, Program, decodes_cleanly, free_port, markers, packets, probe, receiver, wait_for
 
 SMALL = ("--width", 320, "--height", 240, "--fps", 30, "--gop", 10)
 
@@ -196,7 +196,8 @@ def test_a_broken_line_loses_nothing(tmp_path):
     assert status == 0
     output, = sent["outputs"]
     stream, = got["streams"]
-    assert output["reconnects"] == stream["reconnects"] == 5
+    assert stream["reconnects"] == 5
+    assert output["reconnects"] <= 5  # a line may be cut before its WELCOME is through
     assert stream["lost"] == stream["never_sent"] == output["dropped"] == 0
     assert output["sent"] == output["acked"] == stream["received"]
     assert_each_once(out, stream)
@@ -308,6 +309,31 @@ def test_hostile_peers_change_nothing(tmp_path):
     assert got["lost"] == got["never_sent"] == got["reconnects"] == 0
     assert sent["outputs"][0]["sent"] >= got["received"]
     assert_each_once(out, got)
+
+
+def test_who_wishes_without_end(tmp_path):
+    """For key frames, for frames again, for the time: nobody else gets less, or other pictures, for it."""
+    out = tmp_path / "out.mp4"
+    with service("--gop", 1000) as s, caller(s.port, out) as r:
+        grows(out)
+        bad, _ = call(s, os.urandom(16))
+        bad.sock.settimeout(0.05)
+        wish = (wire.message(wire.KEY) + wire.message(wire.REPLAY, struct.pack(">QB", 1, 1)) +
+                wire.message(wire.PING, struct.pack(">q", 1))) * 20
+        before, began = size(out), time.monotonic()
+        while size(out) < before + 3000000 and time.monotonic() - began < 30:
+            try:
+                bad.send(wish)
+                bad.sock.recv(1 << 20)
+            except (socket.timeout, OSError):
+                pass
+        seconds = time.monotonic() - began
+        s.stop()
+        got = r.stop()["streams"][0]
+    assert size(out) > before and got["lost"] == got["never_sent"] == 0
+    assert len(s.lines) < 50 + 15 * seconds
+    keys = sum(key for _, key in packets(out))
+    assert keys <= 3 + 2.2 * (seconds + 3), (keys, seconds)
 
 
 def test_a_peer_that_says_nothing_is_told_so(tmp_path):

@@ -29,6 +29,18 @@ class Client:
         assert self.receive() == b"REGISTERED"
         return self
 
+    def answer(self):
+        """What was said to it up to now, pictures apart; None: nothing."""
+        self.socket.settimeout(0.01)
+        try:
+            while (data := self.receive()).startswith((b"FRAME_START", b"CHUNK")):
+                pass
+            return data
+        except socket.timeout:
+            return None
+        finally:
+            self.socket.settimeout(20)
+
     def payload(self):
         """The next picture that comes whole."""
         frame_id, parts, size, count = None, {}, 0, 0

@@ -5,7 +5,9 @@ PCS_FAULT_STEP=1 tries every allocation; the default takes each of the first and
 """
 import os
 import re
+import socket
 import subprocess
+import time
 
 import pytest
 from pcs import RECEIVER, SENDER, Program, free_port, receiver, sender
@@ -40,6 +42,41 @@ def test_sender(tmp_path, always):
             with sender(r.port, *CAMERA, "--duration", "3s", env=failing(at, always)) as s:
                 failed += check(s, at)
         r.stop(seconds=20)
+    assert failed > 10, "the library did not work"
+
+
+@pytest.mark.parametrize("always", [False, True])
+def test_services(tmp_path, always):
+    """The sender again, as the one that is connected to."""
+    failed = 0
+    for at in PLACES:
+        tcp, udp = free_port(), free_port()
+        with Program(RECEIVER, "--connect", f"127.0.0.1:{tcp}", "--output", tmp_path / f"{at}.mp4") as r, \
+                socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client, \
+                Program(SENDER, "--source", "test", *CAMERA[:-2], "--duration", "1s", "--tcp-port", tcp,
+                        "--udp-port", udp, env=failing(at, always)) as s:
+            r.wait_log("calling")
+            while s.process.poll() is None and "UDP service" not in s.log:
+                time.sleep(0.01)
+            for _ in range(3):
+                client.sendto(b"REGISTER_CLIENT", ("127.0.0.1", udp))
+            failed += check(s, at)
+            r.kill()
+    assert failed > 10, "the library did not work"
+
+
+@pytest.mark.parametrize("always", [False, True])
+def test_caller(tmp_path, always):
+    """The receiver again, as the one that connects."""
+    failed = 0
+    port = free_port()
+    with Program(SENDER, "--source", "test", *CAMERA[:-2], "--tcp-port", port) as s:
+        s.wait_log("TCP service")
+        for at in PLACES:
+            with Program(RECEIVER, "--connect", f"127.0.0.1:{port}", "--output", tmp_path / f"{at}.mp4",
+                         "--duration", "500ms", env=failing(at, always)) as r:
+                failed += check(r, at)
+        s.stop()
     assert failed > 10, "the library did not work"
 
 
