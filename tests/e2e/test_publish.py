@@ -11,7 +11,8 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from pcs import (SENDER, Program, check_sums, decodes_cleanly, free_port, markers, packets, probe, wait_for)
+from pcs import (FAKE, SENDER, Program, check_sums, decodes_cleanly, fake_camera, free_port, markers, packets, probe,
+                 wait_for)
 
 SMALL = ("--width", 320, "--height", 240, "--fps", 30, "--gop", 15)
 ENOUGH = 500000  # bytes: about 28 pictures
@@ -260,6 +261,26 @@ def test_a_server_killed_and_back(tmp_path):
     assert rtmp["reconnects"] >= 1 and rtmp["dropped"] > 0
     assert file["sent"] == sent["encoded"] and file["dropped"] == 0, "the file missed nothing meanwhile"
     assert_video(files[1], 5)
+
+
+@pytest.mark.skipif(not FAKE, reason="the emulated camera was not built")
+def test_a_camera_that_changes_its_size(tmp_path):
+    """What was announced holds no more: another file, and the server is told anew."""
+    control, port, got = tmp_path / "control", free_port(), tmp_path / "got.ts"
+    control.write_text("")
+    with peer("-i", f"udp://127.0.0.1:{port}", "-c", "copy", got), \
+            Program(SENDER, "--device", "/dev/video-fake", "--format", "YUYV", "--width", 320, "--height", 240,
+                    "--publish", tmp_path / "out.mkv", "--publish", f"udp://127.0.0.1:{port}",
+                    env=fake_camera(control=control)) as s:
+        wait_for(lambda: size(tmp_path / "out.mkv") > 50000, "the first file to grow")
+        control.write_text("resize 640x480\n")
+        wait_for(lambda: size(tmp_path / "out-1.mkv") > 50000, "another file", 30)
+        s.wait_log("publishing to udp", count=2)
+        sent = s.stop()
+    check_sums(sent)
+    files = [probe(tmp_path / name) for name in ("out.mkv", "out-1.mkv")]
+    assert [(f["width"], f["height"]) for f in files] == [(320, 240), (640, 480)]
+    assert sum(int(f["nb_read_packets"]) for f in files) == sent["encoded"], "not one is missing"
 
 
 def test_nobody_there(tmp_path):
