@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -309,3 +310,19 @@ def test_a_server_that_says_nothing(tmp_path):
             conn.close()
     assert took < 2 * 5
     assert sent["outputs"][1]["sent"] == sent["encoded"] == len(numbers(out))
+
+
+def test_a_server_that_freezes(tmp_path):
+    """In the middle of the stream: it alone is given up after 10 s, and tried again."""
+    port, got, out = free_port(), tmp_path / "got.flv", tmp_path / "out.mkv"
+    url = f"rtmp://127.0.0.1:{port}/live/x"
+    with peer("-listen", 1, "-i", url, "-c", "copy", got) as server:
+        wait_for(lambda: is_listening(port), "the server")
+        with publisher(url, out, args=("--bitrate", "20M")) as s:
+            wait_for(lambda: size(got) > ENOUGH, "video", 30)
+            server.send_signal(signal.SIGSTOP)
+            s.wait_log("lost the connection to rtmp.*no answer for 10 s", 60)
+            sent = s.stop(seconds=4)
+        server.send_signal(signal.SIGCONT)
+    check_sums(sent)
+    assert sent["outputs"][0]["dropped"] > 0 and sent["outputs"][1]["dropped"] == 0
