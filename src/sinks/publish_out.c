@@ -266,8 +266,7 @@ static int connect_to(struct publish_out *o, const char **what)
     const struct publish_url *parsed = o->place->parsed;
     const char *url = o->place->url;
     AVDictionary *options = NULL;
-    int code =
-        avformat_alloc_output_context2(&o->mux, (AVOutputFormat *)find_format(parsed), NULL, url);
+    int code = avformat_alloc_output_context2(&o->mux, find_format(parsed), NULL, url);
     *what = "cannot begin";
     if (code < 0) {
         return code;

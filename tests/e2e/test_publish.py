@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -11,7 +12,8 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from pcs import (SENDER, Program, check_sums, decodes_cleanly, free_port, markers, packets, probe, wait_for)
+from pcs import (FAKE, SENDER, Program, check_sums, decodes_cleanly, fake_camera, free_port, markers, packets, probe,
+                 wait_for)
 
 SMALL = ("--width", 320, "--height", 240, "--fps", 30, "--gop", 15)
 ENOUGH = 500000  # bytes: about 28 pictures
@@ -54,12 +56,12 @@ def size(path):
 
 def assert_video(path, least):
     """It plays, from a key frame on, with the camera's own time between the pictures."""
-    seen = numbers(path)
+    seen = [m for m in markers(path) if m]
     times = [t for t, _ in packets(path)]
     assert packets(path)[0][1] and len(seen) >= least
     assert seen == sorted(set(seen))
-    span = times[-1] - times[0]
-    assert abs(span - (seen[-1] - seen[0]) / 30) < 0.5, (span, seen[0], seen[-1])
+    shown, passed = times[-1] - times[0], (seen[-1][1] - seen[0][1]) / 1e6
+    assert abs(shown - passed) < 0.1, (shown, passed)
 
 
 # ---- files ----
@@ -127,6 +129,7 @@ def test_rtsp_to_a_listening_ffmpeg(tmp_path):
 
 
 @pytest.mark.skipif(not has_protocol("srt"), reason="this ffmpeg has no SRT")
+@pytest.mark.skipif(os.environ.get("PCS_SANITIZE") == "thread", reason="libsrt has races of its own")
 def test_srt_both_ways_round(tmp_path):
     """We call a listener; and a player calls us."""
     ports, got = (free_port(), free_port()), (tmp_path / "a.ts", tmp_path / "b.ts")
@@ -261,6 +264,26 @@ def test_a_server_killed_and_back(tmp_path):
     assert_video(files[1], 5)
 
 
+@pytest.mark.skipif(not FAKE, reason="the emulated camera was not built")
+def test_a_camera_that_changes_its_size(tmp_path):
+    """What was announced holds no more: another file, and the server is told anew."""
+    control, port, got = tmp_path / "control", free_port(), tmp_path / "got.ts"
+    control.write_text("")
+    with peer("-i", f"udp://127.0.0.1:{port}", "-c", "copy", got), \
+            Program(SENDER, "--device", "/dev/video-fake", "--format", "YUYV", "--width", 320, "--height", 240,
+                    "--publish", tmp_path / "out.mkv", "--publish", f"udp://127.0.0.1:{port}",
+                    env=fake_camera(control=control)) as s:
+        wait_for(lambda: size(tmp_path / "out.mkv") > 50000, "the first file to grow")
+        control.write_text("resize 640x480\n")
+        wait_for(lambda: size(tmp_path / "out-1.mkv") > 50000, "another file", 30)
+        s.wait_log("publishing to udp", count=2)
+        sent = s.stop()
+    check_sums(sent)
+    files = [probe(tmp_path / name) for name in ("out.mkv", "out-1.mkv")]
+    assert [(f["width"], f["height"]) for f in files] == [(320, 240), (640, 480)]
+    assert sum(int(f["nb_read_packets"]) for f in files) == sent["encoded"], "not one is missing"
+
+
 def test_nobody_there(tmp_path):
     """It keeps trying, encodes nothing for it, and is gone at once when told to."""
     with publisher(f"rtmp://127.0.0.1:{free_port()}/live/x", args=("--stats-interval", "100ms")) as s:
@@ -287,3 +310,19 @@ def test_a_server_that_says_nothing(tmp_path):
             conn.close()
     assert took < 2 * 5
     assert sent["outputs"][1]["sent"] == sent["encoded"] == len(numbers(out))
+
+
+def test_a_server_that_freezes(tmp_path):
+    """In the middle of the stream: it alone is given up after 10 s, and tried again."""
+    port, got, out = free_port(), tmp_path / "got.flv", tmp_path / "out.mkv"
+    url = f"rtmp://127.0.0.1:{port}/live/x"
+    with peer("-listen", 1, "-i", url, "-c", "copy", got) as server:
+        wait_for(lambda: is_listening(port), "the server")
+        with publisher(url, out, args=("--bitrate", "20M")) as s:
+            wait_for(lambda: size(got) > ENOUGH, "video", 30)
+            server.send_signal(signal.SIGSTOP)
+            s.wait_log("lost the connection to rtmp.*no answer for 10 s", 60)
+            sent = s.stop(seconds=4)
+        server.send_signal(signal.SIGCONT)
+    check_sums(sent)
+    assert sent["outputs"][0]["dropped"] > 0 and sent["outputs"][1]["dropped"] == 0

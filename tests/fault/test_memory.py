@@ -46,6 +46,19 @@ def test_sender(tmp_path, always):
 
 
 @pytest.mark.parametrize("always", [False, True])
+def test_outputs_on_disk(tmp_path, always):
+    """And what is left behind plays, or is nothing."""
+    failed = 0
+    for at in PLACES:
+        folder = tmp_path / str(at)
+        folder.mkdir()
+        with Program(SENDER, "--source", "test", *CAMERA, "--duration", "3s", "--archive", folder, "--archive-ram",
+                     "1M", "--publish", folder / "out.mkv", env=failing(at, always)) as s:
+            failed += check(s, at)
+    assert failed > 10, "the library did not work"
+
+
+@pytest.mark.parametrize("always", [False, True])
 def test_services(tmp_path, always):
     """The sender again, as the one that is connected to."""
     failed = 0
