@@ -4,7 +4,7 @@
  * --check-config and what SIGHUP may change. Each feature brings its own part of the table and its
  * own config struct; a program is the list of its parts.
  *
- * Precedence: command line > file > default. Sizes and rates take k M G (powers of 1000 for rates,
+ * Precedence: what was set while running > command line > file > default. Sizes and rates take k M G (powers of 1000 for rates,
  * 1024 for sizes), times take us ms s m h (seconds when bare).
  *
  * Life: options_new/options_free. The config structs are the caller's and must outlive it; strings
@@ -36,7 +36,7 @@ struct option_list {
 };
 
 enum option_flags {
-    OPTION_LIVE = 1, /* a change of the file takes effect on SIGHUP without a restart */
+    OPTION_LIVE = 1, /* may change while the program runs: by SIGHUP, or option_live.h */
     OPTION_CLI = 2,  /* command line only, not a key of the file */
 };
 

@@ -19,6 +19,7 @@ enum service_event {
     SERVICE_STOP,   /* the stop token is set: SIGINT, SIGTERM or someone called stop_request */
     SERVICE_RELOAD, /* SIGHUP */
     SERVICE_USR1,   /* SIGUSR1 */
+    SERVICE_CALLED, /* service_work's fd is readable */
 };
 
 /*
@@ -37,10 +38,12 @@ enum service_event service_wait(struct service *s, int64_t deadline_us);
 /* What main does between start and stop, besides waiting. */
 struct service_work {
     int64_t duration_us;        /* 0 = no end */
-    const int64_t *interval_us; /* of `tick`; 0 = never; read again after a reload */
+    const int64_t *interval_us; /* of `tick`; 0 = never; read again after each call */
     void (*tick)(void *arg, int64_t now_us);
     void (*reload)(void *arg); /* SIGHUP */
     void (*usr1)(void *arg);   /* SIGUSR1; NULL: it means nothing to this program */
+    void (*called)(void *arg); /* `call_fd` is readable, and is not after it; NULL: there is none */
+    int call_fd;
     void *arg;
 };
 

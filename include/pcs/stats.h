@@ -8,6 +8,7 @@
 #pragma once
 
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct cJSON;
@@ -27,13 +28,20 @@ static inline uint64_t counter_get(const counter *c)
 
 struct histogram {
     atomic_uint bucket[HISTOGRAM_BUCKETS];
-    counter count;
+    counter count, sum_us;
     _Atomic int64_t max_us;
 };
 
 void histogram_add(struct histogram *h, int64_t value_us); /* negative counts as 0 */
 /* Upper edge of the bucket that holds quantile `q` (0..1), never above the maximum; 0 when empty. */
 int64_t histogram_quantile(const struct histogram *h, double q);
+
+/*
+ * How many values were at most each of `edges_us` (ascending; as exact as the buckets are), in one walk, so
+ * that the numbers fit each other. Returns how many there are in all.
+ */
+uint64_t histogram_cumulate(const struct histogram *h, const int64_t *edges_us, size_t edges,
+                            uint64_t *out);
 
 /* The program's last word: `o` as one line on stdout. Frees it. */
 void summary_print(struct cJSON *o);

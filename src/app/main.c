@@ -13,6 +13,7 @@
 #include "pcs/option.h"
 #include "pcs/service.h"
 #include "pcs/stop.h"
+#include "errands.h"
 #include "pipeline.h"
 #include "record/avlog.h"
 #include "report.h"
@@ -57,6 +58,12 @@ static void on_tick(void *arg, int64_t now_us)
     report_health(&d->health, d->pipeline, d->service, now_us);
 }
 
+static void on_called(void *arg)
+{
+    struct daily *d = arg;
+    errands_run(pipeline_errands(d->pipeline));
+}
+
 /* Until a signal, the end of the source or the end of --duration. */
 static void run(struct service *service, struct settings *settings, struct pipeline *pipeline)
 {
@@ -66,6 +73,8 @@ static void run(struct service *service, struct settings *settings, struct pipel
                                        .tick = on_tick,
                                        .reload = on_reload,
                                        .usr1 = on_usr1,
+                                       .called = on_called,
+                                       .call_fd = errands_fd(pipeline_errands(pipeline)),
                                        .arg = &daily };
     service_run(service, &work);
 }

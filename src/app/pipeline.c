@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "pipeline.h"
 
-#include <cjson/cJSON.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -9,52 +8,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "archive.h"
 #include "capture/source.h"
+#include "errands.h"
 #include "lane.h"
 #include "outputs.h"
 #include "pcs/clock.h"
 #include "pcs/frame.h"
 #include "pcs/hub.h"
 #include "pcs/log.h"
-#include "pcs/stats.h"
 #include "pcs/stop.h"
+#include "pipeline_internal.h"
 #include "settings.h"
 #include "standby.h"
 
 /* What outputs may want; the stream is one of them. */
 static const enum format_id lanes[] = { FORMAT_H264, FORMAT_JPEG };
-#define LANES ((int)(sizeof lanes / sizeof lanes[0]))
-
-struct open_sink {
-    const struct sink_backend *backend;
-    struct sink *sink;
-    const void *config;
-};
-
-struct pipeline {
-    const struct settings *settings;
-    struct stop *stop;
-    struct lane *lane[LANES];
-    struct hub
-        *stream; /* = the packets of the lane that outputs without a wish get, once it is known */
-    struct hub *pictures; /* what the source gives, for local programs */
-    struct capture *capture;
-    struct standby *standby; /* NULL: not wished */
-    struct sink_env env;
-    struct site *site; /* the outputs' own */
-    struct open_sink *sinks;
-    size_t sink_count;
-
-    counter stood_in;
-    struct histogram capture_latency;
-    _Atomic(struct lane *) first; /* the stream's lane; NULL until the source says what it has */
-
-    pthread_mutex_t lock; /* guards reason and why; held while `first` is decided */
-    int reason;
-    struct err why;
-    struct log_limit encoder_log; /* the capture thread's */
-};
+_Static_assert(sizeof lanes / sizeof lanes[0] == LANES, "all of them");
 
 /* ---- in the capture thread ---- */
 
@@ -244,7 +213,8 @@ static struct pipeline *pipeline_new(const struct settings *settings, struct sto
     p->stop = stop;
     p->stream = hub_new();
     p->pictures = hub_new();
-    bool ok = p->stream && p->pictures;
+    p->errands = errands_new();
+    bool ok = p->stream && p->pictures && p->errands;
     for (int i = 0; ok && i < LANES; i++) {
         p->lane[i] = lane_new(lanes[i], &settings->encode);
         ok = p->lane[i] != NULL;
@@ -301,6 +271,7 @@ int pipeline_start(struct pipeline **out, const struct settings *settings, struc
 
 void pipeline_end(struct pipeline *p)
 {
+    errands_close(p->errands);
     standby_stop(p->standby);
     capture_stop(p->capture);
     for (int i = 0; i < LANES; i++) {
@@ -308,37 +279,6 @@ void pipeline_end(struct pipeline *p)
     }
     hub_end(p->pictures);
     hub_end(p->stream);
-}
-
-bool pipeline_delivered(struct pipeline *p)
-{
-    bool all = true;
-    for (size_t i = 0; i < p->sink_count; i++) {
-        struct sink_totals t;
-        all &= pipeline_sink(p, i, &t) && t.done;
-    }
-    return all;
-}
-
-bool pipeline_connected(struct pipeline *p)
-{
-    bool any = false;
-    for (size_t i = 0; i < p->sink_count; i++) {
-        struct sink_totals t;
-        any |= pipeline_sink(p, i, &t) && t.connected;
-    }
-    return any;
-}
-
-uint64_t pipeline_progress(struct pipeline *p)
-{
-    uint64_t sum = 0;
-    for (size_t i = 0; i < p->sink_count; i++) {
-        struct sink_totals t;
-        (void)pipeline_sink(p, i, &t);       /* i is in range */
-        sum += t.sent + t.acked + t.dropped; /* being let in again and again is none */
-    }
-    return sum;
 }
 
 void pipeline_finish(struct pipeline *p, int64_t deadline_us)
@@ -359,6 +299,7 @@ void pipeline_free(struct pipeline *p)
     free(p->sinks);
     standby_free(p->standby);
     capture_free(p->capture);
+    errands_free(p->errands);
     hub_free(p->stream);
     hub_free(p->pictures);
     for (int k = 0; k < LANES; k++) {
@@ -380,86 +321,4 @@ void pipeline_reconfigure(struct pipeline *p)
             s->backend->reconfigure(s->sink, s->config);
         }
     }
-}
-
-int pipeline_failed(struct pipeline *p, struct err *err)
-{
-    pthread_mutex_lock(&p->lock);
-    int reason = p->reason;
-    *err = p->why;
-    pthread_mutex_unlock(&p->lock);
-    return reason;
-}
-
-/* The stream's lane, or while that is not known the one that would be. */
-static struct lane *first_lane(struct pipeline *p)
-{
-    struct lane *first = atomic_load(&p->first);
-    return first ? first : p->lane[0];
-}
-
-void pipeline_get_totals(struct pipeline *p, struct pipeline_totals *out)
-{
-    struct lane_stats ls;
-    lane_get_stats(first_lane(p), &ls);
-    *out = (struct pipeline_totals){ .encoded = ls.encoded, .dropped = ls.dropped };
-    capture_get_stats(p->capture, &out->capture);
-    out->stood_in = counter_get(&p->stood_in);
-    out->captured = out->capture.captured + out->stood_in;
-    memcpy(out->encoder, ls.encoder, sizeof out->encoder);
-}
-
-const char *pipeline_sink(struct pipeline *p, size_t i, struct sink_totals *out)
-{
-    if (i >= p->sink_count) {
-        return NULL;
-    }
-    p->sinks[i].backend->totals(p->sinks[i].sink, out);
-    return p->sinks[i].backend->kind;
-}
-
-struct site **pipeline_site(struct pipeline *p)
-{
-    return &p->site;
-}
-
-struct sink *pipeline_archive(struct pipeline *p)
-{
-    for (size_t i = 0; i < p->sink_count; i++) {
-        if (p->sinks[i].backend == &sink_archive) {
-            return p->sinks[i].sink;
-        }
-    }
-    return NULL;
-}
-
-/* One output, or an array of them. */
-static void add_report(struct cJSON *array, struct cJSON *report)
-{
-    if (!cJSON_IsArray(report)) {
-        cJSON_AddItemToArray(array, report);
-        return;
-    }
-    struct cJSON *each;
-    while ((each = cJSON_DetachItemFromArray(report, 0))) {
-        cJSON_AddItemToArray(array, each);
-    }
-    cJSON_Delete(report);
-}
-
-struct cJSON *pipeline_outputs_json(struct pipeline *p)
-{
-    struct cJSON *array = cJSON_CreateArray();
-    for (size_t i = 0; i < p->sink_count; i++) {
-        add_report(array, p->sinks[i].backend->report(p->sinks[i].sink));
-    }
-    return array;
-}
-
-struct cJSON *pipeline_latency_json(struct pipeline *p)
-{
-    struct cJSON *o = cJSON_CreateObject();
-    cJSON_AddItemToObject(o, "capture", histogram_json(&p->capture_latency));
-    cJSON_AddItemToObject(o, "encode", histogram_json(lane_latency(first_lane(p))));
-    return o;
 }

@@ -11,10 +11,14 @@
 #include <stdint.h>
 
 #include "capture/capture.h"
+#include "lane.h"
 #include "pcs/err.h"
 #include "pcs/sink.h"
 
+struct capture;
 struct cJSON;
+struct errands;
+struct histogram;
 struct pipeline;
 struct settings;
 struct site;
@@ -47,6 +51,24 @@ struct pipeline_totals {
 void pipeline_get_totals(struct pipeline *p, struct pipeline_totals *out);
 /* Totals of the i-th open sink; its kind, or NULL when there are no more. */
 const char *pipeline_sink(struct pipeline *p, size_t i, struct sink_totals *out);
+
+/* The i-th lane; false: there are no more. */
+struct pipeline_lane {
+    const char *codec; /* as --codec names it */
+    bool first;        /* it is the stream's */
+    bool copies;
+    const struct histogram *latency; /* picture in hand → packet */
+    struct lane_stats stats;
+};
+bool pipeline_get_lane(struct pipeline *p, size_t i, struct pipeline_lane *out);
+const struct histogram *pipeline_capture_latency(const struct pipeline *p);
+
+/* What others want main to do, while it is waiting; closed by pipeline_end. */
+struct errands *pipeline_errands(struct pipeline *p);
+const struct settings *pipeline_settings(const struct pipeline *p); /* main's */
+/* The source, to ask for its controls: from the sinks' start to the end of their finish. */
+struct capture *pipeline_capture(struct pipeline *p);
+void pipeline_request_key(struct pipeline *p); /* of every H.264 encoder; any thread */
 
 struct site **pipeline_site(struct pipeline *p); /* where the outputs keep what they share */
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api.h"
 #include "pcs/log.h"
 #include "pcs/serve.h"
 #include "pipeline.h"
@@ -15,6 +16,7 @@
 struct site {
     const struct sink_env *env;
     struct web *web;
+    struct api *api;
     struct web_feed *mjpeg, *h264;
     unsigned refs;
     bool started, stopped;
@@ -25,6 +27,7 @@ struct site {
 static void site_free(struct site *s)
 {
     if (s) {
+        api_free(s->api);
         web_free(s->web);
         free(s);
     }
@@ -44,7 +47,8 @@ static int site_new(struct site **out, const struct sink_env *env, struct err *e
         s->env = env;
         s->mjpeg = feed_new(s->web, FEED_MJPEG, env->jpeg);
         s->h264 = feed_new(s->web, FEED_WS, env->h264);
-        code = s->mjpeg && s->h264 ? 0 : err_set(err, -ENOMEM, "out of memory");
+        s->api = api_new(s);
+        code = s->mjpeg && s->h264 && s->api ? 0 : err_set(err, -ENOMEM, "out of memory");
     }
     if (code < 0) {
         site_free(s);
@@ -139,12 +143,18 @@ void site_stop(struct site *s, int64_t deadline_us)
     if (!s->stopped) {
         s->stopped = true;
         web_stop(s->web, deadline_us);
+        api_stop(s->api);
     }
 }
 
 const struct sink_env *site_env(const struct site *s)
 {
     return s->env;
+}
+
+struct api *site_api(const struct site *s)
+{
+    return s->api;
 }
 
 struct web *site_web(const struct site *s)

@@ -14,6 +14,7 @@
 #include "pcs/sink.h"
 #include "web/web.h"
 
+struct api;
 struct pipeline;
 struct site;
 struct web_feed;
@@ -31,6 +32,7 @@ int site_start(struct site *site, struct err *err); /* more than once is fine */
 void site_stop(struct site *site, int64_t deadline_us);
 
 const struct sink_env *site_env(const struct site *site);
+struct api *site_api(const struct site *site);
 struct web *site_web(const struct site *site);
 struct web_feed *site_mjpeg(const struct site *site);
 struct web_feed *site_h264(const struct site *site);

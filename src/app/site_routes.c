@@ -2,6 +2,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "api.h"
 #include "pcs/clock.h"
 #include "pipeline.h"
 #include "site.h"
@@ -81,6 +82,10 @@ const struct web_route site_routes[] = {
     { "/stream.mjpg", WEB_GET, 0, SITE_HTTP, get_stream },
     { "/snapshot", WEB_GET, 0, SITE_HTTP, get_snapshot },
     { "/healthz", WEB_GET, WEB_OPEN, SITE_HTTP, get_health },
+    { "/stats", WEB_GET, 0, SITE_HTTP, api_get_stats },
+    { "/metrics", WEB_GET, 0, SITE_HTTP, api_get_metrics },
+    { "/api/v1/", WEB_GET | WEB_POST | WEB_PUT | WEB_PATCH | WEB_DELETE, WEB_PREFIX | WEB_SAME_SITE,
+      SITE_HTTP, api_handle },
     { "/ws", WEB_GET, WEB_SAME_SITE, SITE_HTTP, get_ws },
     { "/", WEB_GET, WEB_SAME_SITE, SITE_WS, get_ws },
     { NULL, 0, 0, 0, NULL },
@@ -92,4 +97,7 @@ const char site_endpoints[] =
     "  /stream        the MJPEG stream, also as /stream.mjpg\n"
     "  /snapshot      one JPEG\n"
     "  /healthz       200 while frames flow\n"
+    "  /stats         how it is, as JSON\n"
+    "  /metrics       the same for Prometheus\n"
+    "  /api/v1/       settings and controls; /api/v1/openapi.json describes them\n"
     "  /ws            H.264 by WebSocket";

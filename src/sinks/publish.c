@@ -471,6 +471,8 @@ static struct cJSON *target_json(struct target *t)
     cJSON_AddNumberToObject(o, "dropped", (double)totals.dropped);
     cJSON_AddNumberToObject(o, "bytes", (double)totals.bytes);
     cJSON_AddNumberToObject(o, "reconnects", (double)totals.reconnects);
+    cJSON_AddNumberToObject(o, "queued", (double)totals.queued);
+    cJSON_AddBoolToObject(o, "connected", totals.connected);
     return o;
 }
 

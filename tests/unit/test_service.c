@@ -114,6 +114,28 @@ static int run_until_stopped(struct child *c)
     return service_interrupted(c->service) ? 10 : 11;
 }
 
+/* The test calls by what it lets us hear. */
+static void on_called(void *arg)
+{
+    struct child *c = arg;
+    char what = 0;
+    say(c, read(c->hear, &what, 1) == 1 ? what : '!');
+}
+
+static int run_and_be_called(struct child *c)
+{
+    static int64_t never = 0;
+    const struct service_work work = { .interval_us = &never,
+                                       .tick = on_tick,
+                                       .reload = on_reload,
+                                       .called = on_called,
+                                       .call_fd = c->hear,
+                                       .arg = c };
+    say(c, 'r');
+    service_run(c->service, &work);
+    return service_interrupted(c->service) ? 10 : 11;
+}
+
 static int run_for_a_while(struct child *c)
 {
     const struct service_work work = { .duration_us = 50 * CLOCK_MS,
@@ -234,6 +256,25 @@ static void test_stop_signals(void **state)
         assert_non_null(
             strstr(log, signals[i] == SIGINT ? "interrupted: stop" : "terminated: stop"));
     }
+}
+
+static void test_called_by_a_descriptor(void **state)
+{
+    struct probe p;
+    char log[1000];
+    (void)state;
+    run_child(&p, run_and_be_called);
+    expect_said(&p, 'r');
+    for (int i = 0; i < 3; i++) {
+        go_on(&p);
+        expect_said(&p, 'g');
+    }
+    kill(p.pid, SIGHUP);
+    expect_said(&p, 'h');
+    go_on(&p);
+    expect_said(&p, 'g');
+    kill(p.pid, SIGTERM);
+    expect_exit(&p, 10, log, sizeof(log));
 }
 
 static void test_reload_then_stop(void **state)
@@ -507,6 +548,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_tick),
         cmocka_unit_test(test_stop_signals),
+        cmocka_unit_test(test_called_by_a_descriptor),
         cmocka_unit_test(test_reload_then_stop),
         cmocka_unit_test(test_run_ticks_reloads_and_stops),
         cmocka_unit_test(test_second_interrupt_while_blocked),

@@ -167,6 +167,25 @@ static void threads_may_add_together(void **state)
     assert_true(sum == 3 * N);
 }
 
+static void counts_below_edges_fit_each_other(void **state)
+{
+    (void)state;
+    static struct histogram h;
+    static const int64_t edges[] = { 9, 10, 31, 1000, 1000000 };
+    uint64_t below[5];
+    for (int i = 1; i <= 100; i++) {
+        histogram_add(&h, i * 10);
+    }
+    assert_int_equal(histogram_cumulate(&h, edges, 5, below), 100);
+    assert_int_equal(below[0], 0);
+    assert_int_equal(below[1], 1);
+    assert_int_equal(below[2], 3);
+    assert_true(below[3] >= 96 &&
+                below[3] <= 100); /* an edge inside a bucket: what is surely below */
+    assert_int_equal(below[4], 100);
+    assert_int_equal(counter_get(&h.sum_us), 50500);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -175,6 +194,7 @@ int main(void)
         cmocka_unit_test(small_values_have_their_own_buckets),
         cmocka_unit_test(empty_negative_and_absurd),
         cmocka_unit_test(json_is_in_milliseconds),
+        cmocka_unit_test(counts_below_edges_fit_each_other),
         cmocka_unit_test(threads_may_add_together),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

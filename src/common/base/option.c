@@ -182,16 +182,25 @@ static int give_text(struct options *o, struct option_list *given, bool list, co
     return 0;
 }
 
-int option_give(struct options *o, struct option_list *source, size_t slot, const char *text,
-                const char *where, struct err *err)
+int option_check_text(const struct option_def *def, const char *text, const char *where,
+                      struct err *err)
 {
-    const struct option_def *def = o->slots[slot].def;
     union option_field field;
     if (option_value_parse(def, text, &field) < 0) {
         char quoted[OPTION_QUOTE_SIZE], allowed[256];
         return err_set(err, -EINVAL, "%s: %s is not allowed: %s", where, option_quote(text, quoted),
                        option_value_allowed(def, allowed, sizeof(allowed)));
     }
+    return 0;
+}
+
+int option_give(struct options *o, struct option_list *source, size_t slot, const char *text,
+                const char *where, struct err *err)
+{
+    const struct option_def *def = o->slots[slot].def;
+    int code = option_check_text(def, text, where, err);
+    if (code < 0)
+        return code;
     if (give_text(o, &source[slot], def->type == OPTION_LIST, text) < 0)
         return err_set(err, -ENOMEM, "out of memory");
     return 0;
@@ -206,16 +215,16 @@ static void source_free(struct option_list *source, size_t count)
 
 /* ---- what it comes to ---- */
 
-/* The value by precedence; a list borrows the array of its source. */
-static void effective_value(const struct options *o, const struct option_list *file, size_t slot,
-                            union option_field *out)
+void option_effective(const struct options *o, const struct option_list *file, size_t slot,
+                      union option_field *out)
 {
     const struct option_def *def = o->slots[slot].def;
-    const struct option_list *given = o->cli[slot].count ? &o->cli[slot] : &file[slot];
-    const char *text = given->count ? given->item[given->count - 1] : def->value;
+    struct option_list given = o->cli[slot].count ? o->cli[slot] : file[slot];
+    (void)option_live_counts(o, file, slot, &given);
+    const char *text = given.count ? given.item[given.count - 1] : def->value;
     memset(out, 0, sizeof(*out));
     if (def->type == OPTION_LIST)
-        out->list = *given;
+        out->list = given;
     else if (text && option_value_parse(def, text, out) < 0)
         assert(!"a default that its own option does not allow");
 }
@@ -232,7 +241,7 @@ static int apply_all(struct options *o)
     for (size_t i = 0; i < o->count; i++) {
         struct option_slot *slot = &o->slots[i];
         union option_field value;
-        effective_value(o, o->file, i, &value);
+        option_effective(o, o->file, i, &value);
         if (option_value_same(slot->def, &slot->running, &value))
             continue;
         if (slot->def->type == OPTION_LIST && keep_list(o, &value.list) < 0)
@@ -281,6 +290,7 @@ void options_free(struct options *o)
     }
     source_free(o->cli, o->count);
     source_free(o->file, o->count);
+    option_live_free(o);
     free(o->slots);
     free(o);
 }
@@ -323,7 +333,7 @@ static int load_file(struct options *o, struct err *err)
     return ret < 0 ? ret : apply_loaded(o, err);
 }
 
-static int judge(struct options *o, struct err *err)
+int option_judge(struct options *o, struct err *err)
 {
     return o->check ? o->check(o->check_arg, err) : 0;
 }
@@ -341,7 +351,7 @@ static int load(struct options *o, int argc, char **argv, struct err *err)
         return print_done(o, err, print_version);
     ret = load_file(o, err);
     if (ret >= 0)
-        ret = judge(o, err);
+        ret = option_judge(o, err);
     if (ret < 0)
         return ret;
     if (o->common.check_config)
@@ -389,7 +399,7 @@ static int find_changes(struct options *o, const struct option_list *fresh, stru
     for (size_t i = 0; i < o->count; i++) {
         const struct option_slot *slot = &o->slots[i];
         struct change *c = &changes[i];
-        effective_value(o, fresh, i, &c->value);
+        option_effective(o, fresh, i, &c->value);
         option_value_copy(slot->def, &c->old_field, slot->field);
         c->differs = !option_value_same(slot->def, &slot->running, &c->value);
         c->live = c->differs && slot->def->flags & OPTION_LIVE;
@@ -409,7 +419,7 @@ static int try_changes(struct options *o, const struct option_list *fresh, struc
         if (changes[i].live)
             option_value_copy(o->slots[i].def, o->slots[i].field, &changes[i].value);
     }
-    int ret = judge(o, err);
+    int ret = option_judge(o, err);
     for (size_t i = 0; i < o->count; i++) {
         if (changes[i].live && ret < 0)
             option_value_copy(o->slots[i].def, o->slots[i].field, &changes[i].old_field);
@@ -442,6 +452,7 @@ int options_reload(struct options *o, void (*changed)(void *arg, const char *nam
         ret = try_changes(o, fresh, changes, err);
     if (ret >= 0) {
         struct option_list *old = o->file;
+        option_live_reloaded(o, fresh);
         o->file = fresh;
         fresh = old;
         report_changes(o, changes, changed, arg);

@@ -15,6 +15,7 @@
 
 struct kept_text;
 struct kept_items;
+struct live_texts;
 
 /* Room for the value of any option. */
 union option_field {
@@ -30,6 +31,7 @@ struct option_slot {
     const char *section;
     void *field; /* in the part's config struct; the program may make something else of it */
     union option_field running; /* what we last wrote there */
+    struct live_texts *live;    /* that options_set_live gave; NULL = none */
 };
 
 /* The options that every program has. */
@@ -50,6 +52,9 @@ struct options {
      * still read a value that a reload replaced. Equal texts are kept once. */
     struct kept_text *texts;
     struct kept_items *items;
+    /* Live texts that were replaced: for good by a reload, and lists; the others until the next time. */
+    struct live_texts *kept_live, *replaced_live;
+    size_t kept_live_size;
     int (*check)(void *arg, struct err *err);
     void *check_arg;
 };
@@ -77,6 +82,21 @@ const char *option_nearest(const struct options *o, const char *name); /* did yo
 /* Keep a text that was given for a slot, after validating it. `where` begins the message. */
 int option_give(struct options *o, struct option_list *source, size_t slot, const char *text,
                 const char *where, struct err *err);
+
+/* The value of a slot by precedence; a list borrows the array of its source. */
+void option_effective(const struct options *o, const struct option_list *file, size_t slot,
+                      union option_field *out);
+int option_judge(struct options *o, struct err *err); /* the program's check of the whole */
+/* 0, or -EINVAL with a message that begins with `where`. */
+int option_check_text(const struct option_def *def, const char *text, const char *where,
+                      struct err *err);
+
+/* option_live.c. On a reload (`file` is the fresh one) the newer word counts. */
+bool option_live_counts(const struct options *o, const struct option_list *file, size_t slot,
+                        struct option_list *out);
+void option_live_reloaded(struct options *o,
+                          const struct option_list *file); /* before o->file is */
+void option_live_free(struct options *o);
 
 /* option_cli.c: fills o->cli; stops early at --help and --version. */
 int option_cli_parse(struct options *o, int argc, char **argv, struct err *err);

@@ -249,7 +249,7 @@ static void allowed_number(const struct option_def *def, char *buf, size_t size)
     char low[32], high[32];
     number_text(kind->units, def->min, low, sizeof(low));
     number_text(kind->units, highest(def), high, sizeof(high));
-    if (highest(def) == INT64_MAX)
+    if (highest(def) >= INT64_MAX / 4) /* as good as none */
         snprintf(buf, size, "%s or more%s", low, kind->example);
     else
         snprintf(buf, size, "%s to %s%s", low, high, kind->example);

@@ -62,6 +62,8 @@ struct service {
     struct stop *stop; /* the caller's */
     int signal_fd;
     bool interrupted, reload, usr1, draining;
+    int call_fd; /* of the work; -1 = none */
+    bool called;
     unsigned sigints;
     /* The watchdog: fed by main until service_stopping, then by the feeder. */
     int64_t watchdog_us, next_feed_us; /* 0: nobody watches; INT64_MAX: never */
@@ -198,6 +200,7 @@ int service_start(struct service **out, struct stop *stop, struct err *err)
     }
     set_handler(SIGPIPE, SIG_IGN);
     s->stop = stop;
+    s->call_fd = -1;
     s->watchdog_us = supervisor.watchdog_us();
     s->next_feed_us = s->watchdog_us ? 0 : INT64_MAX;
     *out = s;
@@ -220,9 +223,11 @@ void service_finish(struct service *s)
 static void wait_until(struct service *s, int64_t now_us, int64_t deadline_us)
 {
     struct pollfd fds[] = { { .fd = s->signal_fd, .events = POLLIN },
-                            { .fd = s->draining ? -1 : stop_fd(s->stop), .events = POLLIN } };
+                            { .fd = s->draining ? -1 : stop_fd(s->stop), .events = POLLIN },
+                            { .fd = s->call_fd, .events = POLLIN } };
     int64_t until_us = deadline_us < s->next_feed_us ? deadline_us : s->next_feed_us;
-    (void)poll(fds, 2, clock_poll_ms(until_us, now_us)); /* the caller looks at everything anyway */
+    /* The caller looks at everything else anyway. */
+    s->called = poll(fds, 3, clock_poll_ms(until_us, now_us)) > 0 && fds[2].revents;
 }
 
 enum service_event service_wait(struct service *s, int64_t deadline_us)
@@ -241,6 +246,10 @@ enum service_event service_wait(struct service *s, int64_t deadline_us)
             s->usr1 = false;
             return SERVICE_USR1;
         }
+        if (s->called) {
+            s->called = false;
+            return SERVICE_CALLED;
+        }
         if (now_us >= deadline_us)
             return SERVICE_TICK;
         wait_until(s, now_us, deadline_us);
@@ -255,25 +264,28 @@ static int64_t next_after(int64_t now_us, int64_t interval_us)
 void service_run(struct service *s, const struct service_work *work)
 {
     int64_t now_us = clock_now_us();
+    int64_t interval_us = *work->interval_us;
     int64_t end_us = next_after(now_us, work->duration_us);
-    int64_t tick_us = next_after(now_us, *work->interval_us);
-    for (;;) {
-        enum service_event event = service_wait(s, tick_us < end_us ? tick_us : end_us);
-        now_us = clock_now_us();
-        if (event == SERVICE_STOP || now_us >= end_us) {
-            return;
-        }
+    int64_t tick_us = next_after(now_us, interval_us);
+    enum service_event event;
+    s->call_fd = work->called ? work->call_fd : -1;
+    while ((event = service_wait(s, tick_us < end_us ? tick_us : end_us)) != SERVICE_STOP &&
+           (now_us = clock_now_us()) < end_us) {
         if (event == SERVICE_RELOAD) {
             work->reload(work->arg);
+        } else if (event == SERVICE_CALLED) {
+            work->called(work->arg);
         } else if (event == SERVICE_TICK) {
             work->tick(work->arg, now_us);
         } else if (work->usr1) {
             work->usr1(work->arg);
         }
-        if (event != SERVICE_USR1) {
-            tick_us = next_after(now_us, *work->interval_us);
+        if (event == SERVICE_TICK || *work->interval_us != interval_us) {
+            interval_us = *work->interval_us;
+            tick_us = next_after(now_us, interval_us);
         }
     }
+    s->call_fd = -1;
 }
 
 void service_draining(struct service *s)

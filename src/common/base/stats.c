@@ -38,6 +38,7 @@ void histogram_add(struct histogram *h, int64_t value_us)
     int64_t v = value_us > 0 ? value_us : 0;
     atomic_fetch_add_explicit(&h->bucket[bucket_of((uint64_t)v)], 1, memory_order_relaxed);
     counter_add(&h->count, 1);
+    counter_add(&h->sum_us, (uint64_t)v);
     int64_t max_us = atomic_load_explicit(&h->max_us, memory_order_relaxed);
     while (v > max_us && !atomic_compare_exchange_weak_explicit(
                              &h->max_us, &max_us, v, memory_order_relaxed, memory_order_relaxed)) {
@@ -58,6 +59,23 @@ int64_t histogram_quantile(const struct histogram *h, double q)
         }
     }
     return count > 0 ? max_us : 0;
+}
+
+uint64_t histogram_cumulate(const struct histogram *h, const int64_t *edges_us, size_t edges,
+                            uint64_t *out)
+{
+    uint64_t seen = 0;
+    size_t edge = 0;
+    for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++) {
+        while (edge < edges && upper_edge(i) > edges_us[edge]) {
+            out[edge++] = seen;
+        }
+        seen += atomic_load_explicit(&h->bucket[i], memory_order_relaxed);
+    }
+    while (edge < edges) {
+        out[edge++] = seen;
+    }
+    return seen;
 }
 
 static void add_ms(struct cJSON *object, const char *name, int64_t us)

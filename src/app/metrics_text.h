@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Figures as Prometheus reads them: its text format 0.0.4
+ * (https://prometheus.io/docs/instrumenting/exposition_formats/).
+ * Life: metrics_begin → (metrics_family → metrics_value …) … → metrics_end. Threads: one.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdio.h>
+
+struct histogram;
+
+#define METRICS_TYPE "text/plain; version=0.0.4; charset=utf-8"
+
+struct metrics {
+    FILE *out;
+    char *text;
+    size_t size;
+    const char *family;
+};
+
+int metrics_begin(struct metrics *m);            /* 0, or -ENOMEM */
+char *metrics_end(struct metrics *m, size_t *n); /* to be freed; NULL: no memory */
+
+/* `type`: "counter", "gauge" or "histogram". All values of a family stand together. */
+void metrics_family(struct metrics *m, const char *name, const char *type, const char *help);
+
+struct metrics_label {
+    const char *name, *value; /* the value may be anything */
+};
+/* Up to two labels; NULL names are left out. */
+void metrics_value(struct metrics *m, double value, struct metrics_label a, struct metrics_label b);
+/* Of times: in seconds. */
+void metrics_histogram(struct metrics *m, const struct histogram *h, struct metrics_label label);
