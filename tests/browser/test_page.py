@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: MIT
+"""The live page in a real browser: by each way of playing, the picture moves, is live, and is as old as the
+page says."""
+import os
+import statistics
+import sys
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "e2e")]
+
+import chrome  # noqa: E402
+import pcs  # noqa: E402
+
+SHOTS = os.environ.get("PCS_SCREENSHOTS")
+SPY = (HERE / "spy.js").read_text()
+OWN_PATHS = ("stats", "api/v1/controls", "api/v1/settings", "api/v1/recording", "api/v1/keyframe")
+
+pytestmark = pytest.mark.skipif(not chrome.CHROMIUM, reason="there is no chromium")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chrome.Chrome() as b:
+        yield b
+
+
+@pytest.fixture(scope="module")
+def camera():
+    """(program, its address)"""
+    with pcs.Program(pcs.SENDER, "--source", "test", "--width", 640, "--height", 360, "--http-port", 0) as p:
+        yield p, p.wait_log(r"(http://\S+)")
+
+
+@pytest.fixture
+def view(browser, camera):
+    """Opens the page: view(player, …)."""
+    pages = []
+
+    def open_page(player="auto", **kw):
+        page = browser.page(script=SPY, **kw)
+        pages.append(page)
+        page.open(f"{camera[1]}?player={player}")
+        pcs.wait_for(lambda: len(page.js("window.seen ?? []")) > 30, f"a moving picture by {player}", 30)
+        return page
+    yield open_page
+    for page in pages:
+        page.close()
+
+
+def status_of(url):
+    try:
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return answer.status
+    except urllib.error.HTTPError as e:
+        return e.code
+
+
+def errors(page, url):
+    """What the console shows in red, but for what this program does not offer at all."""
+    absent = [p for p in OWN_PATHS if status_of(url + p) == 404]
+    return [e for e in page.errors if not any(f"404 (Not Found) {url}{p}" in e for p in absent)]
+
+
+def ages(page):
+    """How old each picture was when it was shown, in ms: by its own marker and this machine's clocks."""
+    monotonic_to_wall = time.time() - time.monotonic()
+    return [m["at"] - (m["capture"] / 1000 + monotonic_to_wall * 1000) for m in page.js("window.seen")]
+
+
+def figure(page, name):
+    return float(page.js(f"document.getElementById('{name}').textContent.match(/[\\d.]+/)?.[0] ?? 'NaN'"))
+
+
+def collect(page, seconds):
+    """Medians over that time: (age of the picture by its marker, what the page says it is)."""
+    page.js("window.said = []; window.seen.length = 0;"
+            "new MutationObserver(() => said.push(parseFloat(latency.textContent.replace('≈ ', ''))))"
+            ".observe(latency, { childList: true })")
+    wanted = seconds * 30
+    pcs.wait_for(lambda: len(page.js("window.seen")) >= wanted * 0.7 and len(page.js("said")) >= seconds - 1,
+                 f"{seconds} s of pictures", seconds * 4)
+    said = [v for v in page.js("said") if v == v]
+    return ages(page), said
+
+
+@pytest.mark.parametrize("player", ["webcodecs", "mse", "mjpeg"])
+def test_plays(view, camera, player):
+    page = view(player)
+    assert page.js("document.documentElement.dataset.player") == player
+    shown, said = collect(page, 6)
+    numbers = [m["number"] for m in page.js("window.seen")]
+    assert numbers == sorted(set(numbers)), "the picture went back"
+    age, claim = statistics.median(shown), statistics.median(said)
+    worst = sorted(shown)[int(len(shown) * 0.95)]
+    print(f"{player}: age p50 {age:.1f} p95 {worst:.1f} ms, page says {claim:.0f} ms, "
+          f"{len(numbers)} of {numbers[-1] - numbers[0] + 1} frames, {figure(page, 'fps')} fps")
+    assert abs(age - claim) <= 10 * pcs.SLOW, f"the picture is {age:.1f} ms old, the page says {claim:.1f}"
+    assert age <= 200 * pcs.SLOW, f"the picture is {age:.1f} ms old"
+    assert figure(page, "fps") > 10
+    assert figure(page, "bitrate") > 0
+    assert page.js("document.getElementById('state').textContent") == "Live"
+    assert errors(page, camera[1]) == []
+
+
+def test_best_way_is_taken(view):
+    page = view("auto")
+    assert page.js("document.documentElement.dataset.player") == "webcodecs"
+
+
+def test_asks_no_other_host(view, camera):
+    page = view("mse")
+    ours = urllib.parse.urlsplit(camera[1]).netloc
+    hosts = {urllib.parse.urlsplit(u).netloc for u in page.requests if not u.startswith(("blob:", "data:", "about:"))}
+    assert hosts == {ours}
+
+
+@pytest.mark.parametrize("player", ["webcodecs", "mse", "mjpeg"])
+def test_live_again_after_being_frozen(view, player):
+    page = view(player)
+    page.call("Page.setWebLifecycleState", {"state": "frozen"})
+    time.sleep(3)  # the time to be away
+    page.call("Page.setWebLifecycleState", {"state": "active"})
+    woken = time.time() * 1000
+    # at the latest one second later pictures are of now
+    pcs.wait_for(lambda: any(m["at"] > woken + 1000 for m in page.js("window.seen")), "pictures after waking")
+    late = [a for a, m in zip(ages(page), page.js("window.seen")) if m["at"] > woken + 1000]
+    assert late[0] <= 250 * pcs.SLOW, f"{late[0]:.0f} ms behind"

@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: MIT
+// H.264 through Media Source Extensions to a <video>: what there is on plain http://pi:8080. jMuxer wraps
+// the access units as MP4; it, too, can hold a live edge, but only once a second and by jumping, so that is
+// done here: a little faster or slower while the distance is small, a jump when it is large.
+
+import { Cadence } from './cadence.js';
+import { localNow } from './clock.js';
+
+const STEER_MS = 50;
+const JUMP_S = 0.4; // further behind than this: jump
+const SPARE_LEAST_MS = 15; // beyond the frame that is being shown
+const SPARE_MOST_MS = 120;
+const NEVER_MS = 1e9;
+
+export class MsePlayer {
+  static label = 'Media Source';
+  element = document.createElement('video');
+  #hooks;
+  #JMuxer = null;
+  #muxer = null;
+  #sps = '';
+  #waiting = true; // for a key frame
+  #cadence = new Cadence();
+  #base = 0; // capture time of the media time 0
+  #end = 0; // of the media time line, ms
+  #frames = []; // { from, capture }: what is shown when
+  #spare = SPARE_LEAST_MS;
+  #timer = 0;
+  #dropped = 0;
+
+  static async supported() {
+    const source = window.MediaSource ?? window.ManagedMediaSource;
+    return source?.isTypeSupported('video/mp4; codecs="avc1.42e01f"') ?? false;
+  }
+
+  constructor(hooks) {
+    this.#hooks = hooks;
+    const video = this.element;
+    video.muted = true; // else it may not start by itself
+    video.autoplay = true;
+    video.playsInline = true;
+    video.disableRemotePlayback = true;
+    video.addEventListener('waiting', () => this.#starved());
+    video.addEventListener('error', () => this.#muxer && this.#rebuild());
+    this.#timer = setInterval(() => this.#steer(), STEER_MS);
+    this.#follow();
+    this.#load();
+  }
+
+  async #load() {
+    try {
+      await import('./vendor/jmuxer.min.js');
+      this.#JMuxer = globalThis.JMuxer;
+      this.#hooks.needKey();
+    } catch (e) {
+      this.#hooks.failed(e.message);
+    }
+  }
+
+  feed(unit) {
+    if (!this.#JMuxer) return;
+    if (unit.key && unit.sps && unit.sps !== this.#sps) this.#begin(unit.sps);
+    if (!this.#muxer || (this.#waiting && !unit.key)) {
+      this.#hooks.needKey();
+      return;
+    }
+    this.#waiting = false;
+    const duration = this.#place(unit.capture);
+    this.#muxer.feed({ video: unit.data, duration, isLastVideoFrameComplete: true });
+  }
+
+  restart() {
+    this.#waiting = true;
+    this.#cadence.restart();
+  }
+
+  stop() {
+    clearInterval(this.#timer);
+    this.#timer = 0;
+    this.#endMuxer();
+    this.element.removeAttribute('src');
+    this.element.load();
+  }
+
+  /** A new time line. jMuxer reads only the first parameter sets, so new ones need a new jMuxer. */
+  #begin(sps) {
+    this.#endMuxer();
+    this.#sps = sps;
+    this.#end = 0;
+    this.#frames = [];
+    this.#muxer = new this.#JMuxer({
+      node: this.element,
+      mode: 'video',
+      flushingTime: 0,
+      maxDelay: NEVER_MS,
+      onError: () => queueMicrotask(() => this.#rebuild()),
+      onUnsupportedCodec: (codec) => this.#hooks.failed(`${codec} cannot be played`),
+    });
+  }
+
+  #endMuxer() {
+    const muxer = this.#muxer;
+    this.#muxer = null;
+    this.#sps = '';
+    muxer?.destroy();
+  }
+
+  #rebuild() {
+    this.#endMuxer();
+    this.#waiting = true;
+    this.#hooks.needKey();
+  }
+
+  /**
+   * How long the frame is to last, in whole milliseconds: until the next should come, measured from its own
+   * capture time, so that rounding never adds up. After a hole the time line goes on without one: a hole in
+   * it would have to be waited for.
+   */
+  #place(capture) {
+    this.#cadence.add(capture);
+    const usual = Math.max(1, this.#cadence.interval);
+    let duration = Math.round(capture - this.#base + usual - this.#end);
+    if (duration < usual / 3 || duration > usual * 3) {
+      duration = Math.max(1, Math.round(usual));
+      this.#base = capture - this.#end;
+    }
+    this.#frames.push({ from: this.#end, capture });
+    this.#end += duration;
+    return duration;
+  }
+
+  /** Report each frame that is shown, with the time at which it gets to the screen. */
+  #follow() {
+    const video = this.element;
+    if (!video.requestVideoFrameCallback) return;
+    video.requestVideoFrameCallback((now, about) => {
+      if (!this.#timer) return;
+      const capture = this.#captured(about.mediaTime * 1000);
+      const delay = about.expectedDisplayTime - performance.now();
+      if (capture) this.#hooks.shown(capture, localNow() + delay);
+      this.#follow();
+    });
+  }
+
+  /** Whose turn it is at this media time; forgets what was before. */
+  #captured(ms) {
+    while (this.#frames.length > 1 && this.#frames[1].from <= ms + 0.5) this.#frames.shift();
+    return this.#frames[0]?.from <= ms + 0.5 ? this.#frames[0].capture : 0;
+  }
+
+  #starved() {
+    // Each stop shows that the spare was too small for this network; it shrinks again in steer.
+    this.#spare = Math.min(SPARE_MOST_MS, this.#spare + 10);
+  }
+
+  #steer() {
+    const video = this.element;
+    const ranges = video.buffered;
+    if (!this.#muxer || ranges.length === 0 || video.seeking) return;
+    if (video.paused && !document.hidden) video.play().catch(() => {});
+    this.#count();
+    this.#spare = Math.max(SPARE_LEAST_MS, this.#spare - 0.02);
+    const end = ranges.end(ranges.length - 1);
+    const wanted = (this.#cadence.interval + this.#spare) / 1000;
+    const behind = end - video.currentTime - wanted;
+    if (behind > JUMP_S || end - video.currentTime < -0.5) {
+      video.currentTime = Math.max(ranges.start(ranges.length - 1), end - wanted);
+      video.playbackRate = 1;
+    } else {
+      video.playbackRate = rate(behind, this.#cadence.interval / 1000);
+    }
+  }
+
+  #count() {
+    const dropped = this.element.getVideoPlaybackQuality?.().droppedVideoFrames ?? 0;
+    if (dropped > this.#dropped) this.#hooks.dropped(dropped - this.#dropped);
+    this.#dropped = dropped;
+  }
+}
+
+/** In steps, because each change costs the browser something; none is seen on a picture without sound. */
+function rate(behind, interval) {
+  if (behind > 4 * interval) return 1.2;
+  if (behind > interval) return 1.08;
+  if (behind > interval / 2) return 1.03;
+  if (behind < -interval / 2) return 0.97;
+  return 1;
+}
