@@ -32,13 +32,14 @@ const plots = {
 let player = null;
 let everOpened = false;
 let keyAsked = 0;
+let ratio = 0; // of the stage
 let awayTimer = 0;
 
 const hooks = {
   shown(capture, local) {
-    const first = status.live();
+    status.live();
     meter.shown(clock.at(local) - capture);
-    if (first) fitStage();
+    fitStage();
   },
   dropped: (count) => meter.dropped(count),
   missed: (count) => meter.dropped(count),
@@ -116,12 +117,14 @@ function chosen() {
   return wish in PLAYERS ? [wish] : Object.keys(PLAYERS);
 }
 
-/** The picture's shape becomes the stage's, so that nothing jumps when it is full of bars otherwise. */
+/** The picture's shape becomes the stage's: no bars. */
 function fitStage() {
   const { element } = player;
   const width = element.videoWidth ?? element.width;
   const height = element.videoHeight ?? element.height;
-  if (width > 0 && height > 0) $('stage').style.aspectRatio = `${width} / ${height}`;
+  if (!(width > 0 && height > 0) || width / height === ratio) return;
+  ratio = width / height;
+  $('stage').style.setProperty('--ratio', ratio);
 }
 
 // A hidden page soon stops taking the stream: nobody sees it, and the network is spared. Coming back it
@@ -203,7 +206,7 @@ function start() {
   document.addEventListener('visibilitychange', visibilityChanged);
   window.addEventListener('online', () => player && connect());
   $('title').textContent = document.title = location.hostname;
-  $('licence').href = address('web/vendor/jmuxer.LICENSE.txt');
+  $('licence').href = address('web/vendor/jmuxer-2.1.1.LICENSE.txt');
   new Recorder($('record'), say).refresh();
   new ControlsPanel($('controls'), 'api/v1/controls', say).refresh();
   new SettingsPanel($('settings'), 'api/v1/settings', say).refresh();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Inputs for values whose kind and range are known. One description for camera controls and settings:
-// { name, label, kind, min, max, step, value, default, choices, unit, scale, read_only, inactive }.
+// { name, label, help, kind, min, max, wide, step, scale, value, default, choices, read_only, inactive }.
 
 const MAKERS = {
   int: number,
@@ -19,16 +19,15 @@ export function field(about, change) {
   const { inputs, set } = make(about, change);
   const label = document.createElement('label');
   label.textContent = about.label ?? words(about.name);
+  row.title = about.help ?? '';
   inputs[0].id = `field-${about.name}`;
   label.htmlFor = inputs[0].id;
   inputs.slice(1).forEach((input) => input.setAttribute('aria-label', label.textContent));
-  for (const input of inputs) {
-    input.disabled = Boolean(about.read_only || about.inactive);
-    input.name = about.name;
-  }
+  inputs.forEach((input) => { input.name = about.name; });
   if (about.kind === 'button') row.append(...inputs);
   else row.append(label, ...inputs, undo(about, change));
-  return { row, inputs, set };
+  const enable = (on) => row.querySelectorAll('input, select, button').forEach((e) => { e.disabled = !on; });
+  return { row, inputs, set, enable };
 }
 
 /** "white_balance-automatic" to "White balance automatic"; CamelCase of libcamera too. */
@@ -50,9 +49,11 @@ function number(about, change) {
   if (about.max !== undefined && about.max !== null) limits.max = about.max / scale;
   limits.step = step === 'any' ? step : step / scale;
   const box = element('input', { type: 'number', inputMode: 'decimal', required: true, ...limits });
-  const bounded = limits.min !== undefined && limits.max !== undefined;
+  const bounded = limits.min !== undefined && limits.max !== undefined && !about.wide;
   const inputs = bounded ? [element('input', { type: 'range', ...limits }), box] : [box];
-  const set = (value) => inputs.forEach((input) => { input.value = String(tidy(value / scale)); });
+  const set = (value) => inputs.forEach((input) => {
+    input.value = value === null ? '' : String(tidy(value / scale));
+  });
   for (const input of inputs) {
     input.addEventListener('input', () => inputs.forEach((other) => {
       if (other !== input && input.value !== '') other.value = input.value;
@@ -61,7 +62,7 @@ function number(about, change) {
       if (input.reportValidity()) change(tidy(Number(input.value) * scale));
     });
   }
-  set(about.value ?? about.default ?? 0);
+  set(about.value ?? null);
   return { inputs, set };
 }
 
@@ -112,7 +113,6 @@ function undo(about, change) {
   const back = element('button', { type: 'button', className: 'undo', textContent: '↺' });
   back.title = `Back to ${tidyText(about)}`;
   back.setAttribute('aria-label', `${words(about.name)}: ${back.title.toLowerCase()}`);
-  back.disabled = Boolean(about.inactive);
   back.addEventListener('click', () => change(about.default));
   return back;
 }

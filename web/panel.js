@@ -7,89 +7,99 @@ import { field, words } from './form.js';
 
 const REFRESH_MS = 5000;
 
-/** What is known of a setting beside its name; others are shown by the kind of their value. */
+/** Better words and narrower limits than the API's own for the settings that are changed most. */
 const SETTINGS = {
-  bitrate: { label: 'Bit rate (Mbit/s)', kind: 'float', min: 1e5, max: 25e6, step: 1e5, scale: 1e6 },
-  'min-bitrate': { label: 'At least (Mbit/s)', kind: 'float', min: 1e5, max: 25e6, step: 1e5, scale: 1e6 },
-  quality: { label: 'JPEG quality', kind: 'int', min: 1, max: 100, step: 1 },
-  gop: { label: 'Key frame every … frames', kind: 'int', min: 1, max: 600, step: 1 },
-  fps: { label: 'Frames per second', kind: 'float', min: 1, max: 120, step: 1 },
+  bitrate: { label: 'Bit rate (Mbit/s)', min: 1e5, max: 25e6, step: 1e5, scale: 1e6 },
+  'min-bitrate': { label: 'Bit rate at least (Mbit/s)', min: 1e5, max: 25e6, step: 1e5, scale: 1e6 },
+  quality: { label: 'JPEG quality', min: 1, max: 100 },
+  gop: { label: 'Frames from key frame to key frame', min: 1, max: 600 },
 };
+const KINDS = { boolean: 'bool', integer: 'int', number: 'float', choice: 'menu', string: 'text', list: 'text' };
+const SLIDER_MOST = 1e5; // a slider over more steps than this hits nothing
 
 class Panel {
   #section;
-  #body;
   #path;
-  #fields = new Map();
   #say;
+  #shape = '';
+  #fields = new Map();
 
   constructor(section, path, say) {
     this.#section = section;
-    this.#body = section.querySelector('.fields');
     this.#path = path;
     this.#say = say;
     setInterval(() => !document.hidden && !section.hidden && this.refresh(), REFRESH_MS);
   }
 
-  /** Read all values; the section stays hidden when there are none to read. */
-  async refresh() {
+  /** Read all values; the section stays hidden when there are none to read. `all`: also where the user is. */
+  async refresh(all = false) {
     try {
       const answer = await request('GET', this.#path);
       const items = answer ? this.describe(answer) : [];
       this.#section.hidden = items.length === 0;
-      this.#show(items);
-    } catch (e) {
-      this.#section.hidden = this.#fields.size === 0;
+      this.#show(items, all);
+    } catch {
+      // No camera at the moment, or no connection: the status line says so already.
     }
   }
 
-  #show(items) {
-    const shape = JSON.stringify(items.map(({ value, ...rest }) => rest));
-    if (this.#body.dataset.shape !== shape) this.#build(items, shape);
+  #show(items, all) {
+    const shape = JSON.stringify(items.map(({ value, changed, inactive, ...lasting }) => lasting));
+    if (this.#shape !== shape) this.#build(items);
+    this.#shape = shape;
     for (const item of items) {
-      const { inputs, set } = this.#fields.get(item.name);
-      if (!inputs.includes(document.activeElement)) set(item.value);
+      const { inputs, set, enable } = this.#fields.get(item.name);
+      enable(!item.inactive && !item.read_only);
+      if (all || !inputs.includes(document.activeElement)) set(item.value);
     }
   }
 
-  #build(items, shape) {
-    this.#body.dataset.shape = shape;
+  #build(items) {
+    const more = this.#section.querySelector('.more');
     this.#fields.clear();
-    this.#body.replaceChildren();
+    for (const fields of this.#section.querySelectorAll('.fields')) fields.replaceChildren();
     for (const item of items) {
       const made = field(item, (value) => this.#change(item, value));
       this.#fields.set(item.name, made);
-      this.#body.append(made.row);
+      (item.more ? more : this.#section).querySelector('.fields').append(made.row);
     }
+    if (more) more.hidden = !items.some((item) => item.more);
   }
 
   async #change(item, value) {
     try {
-      await request('PATCH', this.#path, { [item.name]: value });
-      this.#fields.get(item.name)?.set(value);
+      const answer = await request('PATCH', this.#path, { [item.name]: value });
+      if (answer === null) throw new Error('this cannot be changed here');
       this.#say(item.kind === 'button' ? `${words(item.name)}: done` : '');
+      this.#fields.get(item.name)?.set(value);
+      this.refresh(); // one may have switched others on or off
     } catch (e) {
-      this.#say(`${item.label ?? words(item.name)}: ${e.message}`, true);
+      this.#say(`${item.label}: ${e.message}`, true);
+      this.refresh(true);
     }
-    document.activeElement?.matches('input[type=text]') || this.refresh(); // one control may switch others
   }
 }
 
 export class ControlsPanel extends Panel {
   describe(answer) {
-    return answer.controls ?? [];
+    return (answer.controls ?? []).map(normal);
   }
 }
 
 export class SettingsPanel extends Panel {
   describe(answer) {
-    return Object.entries(answer.settings ?? answer)
-      .filter(([, value]) => ['number', 'boolean', 'string'].includes(typeof value))
-      .map(([name, value]) => ({ name, value, ...(SETTINGS[name] ?? { kind: kindOf(value) }) }));
+    return (answer.settings ?? []).filter(({ type }) => type !== 'list').map((about) => {
+      const { default: standard, ...rest } = about; // as text of the command line, not as a value
+      return normal({ ...rest, more: !(about.name in SETTINGS), ...SETTINGS[about.name] });
+    });
   }
 }
 
-function kindOf(value) {
-  if (typeof value === 'boolean') return 'bool';
-  return typeof value === 'number' ? 'float' : 'text';
+/** As form.js wants it. */
+function normal(about) {
+  const choices = about.choices?.map((c) => (typeof c === 'object' ? c : { value: c, name: c }));
+  const kind = KINDS[about.type] ?? about.type;
+  const wide = (about.max - about.min) / (about.step || 1) > SLIDER_MOST;
+  const unit = about.unit && !about.scale ? ` (${about.unit})` : '';
+  return { ...about, label: about.label ?? words(about.name) + unit, kind, choices, wide };
 }

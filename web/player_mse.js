@@ -49,7 +49,7 @@ export class MsePlayer {
 
   async #load() {
     try {
-      await import('./vendor/jmuxer.min.js');
+      await import('./vendor/jmuxer-2.1.1.min.js');
       this.#JMuxer = globalThis.JMuxer;
       this.#hooks.needKey();
     } catch (e) {

@@ -27,11 +27,8 @@ export class StatusLine {
     this.#set('lost', 'No connection', 'The camera does not answer. Trying again …');
   }
 
-  /** True when it was not so before. */
   live() {
-    if (this.#now === 'live') return false;
-    this.#set('live', 'Live', '');
-    return true;
+    if (this.#now !== 'live') this.#set('live', 'Live', '');
   }
 
   /** Connected, and no picture: the program knows why. */
