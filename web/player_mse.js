@@ -20,6 +20,8 @@ export class MsePlayer {
   #muxer = null;
   #sps = '';
   #waiting = true; // for a key frame
+  #ready = false; // the media source is open: what jMuxer gets before is lost
+  #early = []; // units that came before that
   #cadence = new Cadence();
   #base = 0; // capture time of the media time 0
   #end = 0; // of the media time line, ms
@@ -65,6 +67,11 @@ export class MsePlayer {
       return;
     }
     this.#waiting = false;
+    if (this.#ready) this.#append(unit);
+    else this.#early.push(unit);
+  }
+
+  #append(unit) {
     const duration = this.#place(unit.capture);
     this.#muxer.feed({ video: unit.data, duration, isLastVideoFrameComplete: true });
   }
@@ -88,19 +95,28 @@ export class MsePlayer {
     this.#sps = sps;
     this.#end = 0;
     this.#frames = [];
-    this.#muxer = new this.#JMuxer({
+    const muxer = this.#muxer = new this.#JMuxer({
       node: this.element,
       mode: 'video',
-      flushingTime: 0,
-      maxDelay: NEVER_MS,
+      flushingTime: 0, // each unit at once
+      maxDelay: NEVER_MS, // it need not jump
+      onReady: () => muxer === this.#muxer && this.#opened(),
       onError: () => queueMicrotask(() => this.#rebuild()),
       onUnsupportedCodec: (codec) => this.#hooks.failed(`${codec} cannot be played`),
     });
   }
 
+  #opened() {
+    this.#ready = true;
+    this.#early.forEach((unit) => this.#append(unit));
+    this.#early = [];
+  }
+
   #endMuxer() {
     const muxer = this.#muxer;
     this.#muxer = null;
+    this.#ready = false;
+    this.#early = [];
     this.#sps = '';
     muxer?.destroy();
   }
