@@ -7,7 +7,8 @@ import { Cadence } from './cadence.js';
 import { localNow } from './clock.js';
 
 const STEER_MS = 50;
-const JUMP_S = 0.4; // further behind than this: jump
+const JUMP_S = 0.4; // further behind than this: jump …
+const JUMP_FIRST_S = 0.1; // … and than this right after the stream has begun anew
 const SPARE_LEAST_MS = 15; // beyond the frame that is being shown
 const SPARE_MOST_MS = 120;
 const NEVER_MS = 1e9;
@@ -27,6 +28,7 @@ export class MsePlayer {
   #end = 0; // of the media time line, ms
   #frames = []; // { from, capture }: what is shown when
   #spare = SPARE_LEAST_MS;
+  #fresh = true; // since the stream began anew nothing was done about the distance
   #timer = 0;
   #dropped = 0;
 
@@ -77,7 +79,7 @@ export class MsePlayer {
   }
 
   restart() {
-    this.#waiting = true;
+    this.#waiting = this.#fresh = true;
     this.#cadence.restart();
   }
 
@@ -179,7 +181,9 @@ export class MsePlayer {
     const end = ranges.end(ranges.length - 1);
     const wanted = (this.#cadence.interval + this.#spare) / 1000;
     const behind = end - video.currentTime - wanted;
-    if (behind > JUMP_S || end - video.currentTime < -0.5) {
+    const most = this.#fresh && !this.#waiting ? JUMP_FIRST_S : JUMP_S;
+    if (!this.#waiting && !video.paused) this.#fresh = false;
+    if (behind > most || behind < -JUMP_S) {
       video.currentTime = Math.max(ranges.start(ranges.length - 1), end - wanted);
       video.playbackRate = 1;
     } else {
@@ -196,7 +200,7 @@ export class MsePlayer {
 
 /** In steps, because each change costs the browser something; none is seen on a picture without sound. */
 function rate(behind, interval) {
-  if (behind > 4 * interval) return 1.2;
+  if (behind > 4 * interval) return 1.4;
   if (behind > interval) return 1.08;
   if (behind > interval / 2) return 1.03;
   if (behind < -interval / 2) return 0.97;

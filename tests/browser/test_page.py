@@ -121,14 +121,49 @@ def test_asks_no_other_host(view, camera):
     assert hosts == {ours}
 
 
+@pytest.mark.parametrize("away", [2, 8])  # while it still takes the stream, and after it has let go
 @pytest.mark.parametrize("player", ["webcodecs", "mse", "mjpeg"])
-def test_live_again_after_being_frozen(view, player):
+def test_live_again_after_background(view, browser, player, away):
     page = view(player)
-    page.call("Page.setWebLifecycleState", {"state": "frozen"})
-    time.sleep(3)  # the time to be away
-    page.call("Page.setWebLifecycleState", {"state": "active"})
-    woken = time.time() * 1000
+    other = browser.page()
+    other.call("Page.bringToFront")
+    pcs.wait_for(lambda: page.js("document.hidden"), "the page to be hidden")
+    if away < 5:
+        page.call("Page.setWebLifecycleState", {"state": "frozen"})  # as browsers do to save power
+    time.sleep(away)  # the time to be away
+    if away < 5:
+        page.call("Page.setWebLifecycleState", {"state": "active"})
+    back = time.time() * 1000
+    page.call("Page.bringToFront")
+    other.close()
     # at the latest one second later pictures are of now
-    pcs.wait_for(lambda: any(m["at"] > woken + 1000 for m in page.js("window.seen")), "pictures after waking")
-    late = [a for a, m in zip(ages(page), page.js("window.seen")) if m["at"] > woken + 1000]
-    assert late[0] <= 250 * pcs.SLOW, f"{late[0]:.0f} ms behind"
+    pcs.wait_for(lambda: sum(m["at"] > back + 1000 for m in page.js("window.seen")) > 10, "pictures when back")
+    late = [a for a, m in zip(ages(page), page.js("window.seen")) if m["at"] > back + 1000]
+    print(f"{player}, away {away} s: {late[0]:.0f} ms old")
+    assert statistics.median(late) <= 200 * pcs.SLOW, f"{late[0]:.0f} ms behind"
+
+
+@pytest.mark.parametrize("look", ["desk-light", "desk-dark", "phone-light", "phone-dark"])
+def test_looks(view, look):
+    phone, dark = look.startswith("phone"), look.endswith("dark")
+    page = view("webcodecs", width=390 if phone else 1360, height=844 if phone else 900, phone=phone, dark=dark)
+    pcs.wait_for(lambda: page.js("document.getElementById('drops').textContent") != "–", "figures")
+    assert page.js("document.documentElement.scrollWidth <= innerWidth"), "it is wider than the screen"
+    back = page.js("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")
+    assert (max(back) < 80) == dark
+    if SHOTS:
+        os.makedirs(SHOTS, exist_ok=True)
+        page.screenshot(os.path.join(SHOTS, f"{look}.png"))
+
+
+def test_keyboard_reaches_everything(view):
+    page = view("webcodecs")
+    wanted = set(page.js("[...document.querySelectorAll('button, select, input, a, summary, #stage')]"
+                         ".filter(e => e.checkVisibility() && !e.disabled).map(e => e.id || e.name || e.tagName)"))
+    reached = set()
+    for _ in range(len(wanted) + 40):
+        page.key("Tab")
+        reached.add(page.js("document.activeElement.id || document.activeElement.name || document.activeElement.tagName"))
+        if wanted <= reached:
+            break
+    assert wanted <= reached, wanted - reached
