@@ -28,36 +28,60 @@ function stamp(date) {
   return `${day}-${time}-${String(date.getMilliseconds()).padStart(3, '0')}`;
 }
 
-/** The record button: shows what the program does, also when somebody else has started it. */
+/**
+ * The buttons for the archive on the camera's machine: record, and keep what was just seen (the archive in
+ * memory). They show what the program does, also when somebody else has started it.
+ */
 export class Recorder {
-  #button;
+  #record;
+  #dump;
   #say;
   #on = false;
+  #dumps = 0;
 
-  constructor(button, say) {
-    this.#button = button;
+  constructor(record, dump, say) {
+    this.#record = record;
+    this.#dump = dump;
     this.#say = say;
-    button.addEventListener('click', () => this.#toggle());
-    setInterval(() => !document.hidden && !button.hidden && this.refresh(), 5000);
+    record.addEventListener('click', () => this.#toggle());
+    dump.addEventListener('click', () => this.#keep());
+    setInterval(() => !document.hidden && !(record.hidden && dump.hidden) && this.refresh(), 5000);
   }
 
   async refresh() {
-    const state = await request('GET', 'api/v1/recording').catch(() => null);
-    this.#button.hidden = state === null;
-    if (state) this.#show(state);
+    const state = await request('GET', 'api/v1/recording').catch(() => undefined);
+    if (state !== undefined) this.#show(state ?? { state: 'none' });
   }
 
-  #show(state) {
-    this.#on = Boolean(state.recording ?? state.active);
-    this.#button.setAttribute('aria-pressed', String(this.#on));
-    this.#button.querySelector('.text').textContent = this.#on ? 'Stop' : 'Record';
+  #show({ recording, state, problem, ram }) {
+    this.#on = Boolean(recording);
+    this.#record.hidden = state === 'none';
+    this.#record.setAttribute('aria-pressed', String(this.#on));
+    this.#record.querySelector('.text').textContent = this.#on ? 'Stop' : 'Record';
+    this.#record.title = problem ?? '';
+    this.#dump.hidden = !ram;
+    if (!ram) return;
+    this.#dump.querySelector('.text').textContent = `Keep the last ${Math.round(ram.seconds)} s`;
+    if (ram.dumps > this.#dumps && this.#dumps > 0 && ram.file) this.#say(`Kept as ${ram.file}`);
+    this.#dumps = ram.dumps;
   }
 
-  async #toggle() {
+  #toggle() {
+    const action = this.#on ? 'stop' : 'start';
+    return this.#do('api/v1/recording', { action }, this.#on ? 'Recording stops' : 'Recording starts');
+  }
+
+  #keep() {
+    return this.#do('api/v1/archive/dump', undefined, 'Being written on the camera’s machine');
+  }
+
+  async #do(path, body, done) {
     try {
-      const state = await request('POST', 'api/v1/recording', { recording: !this.#on });
-      if (state) this.#show({ recording: !this.#on, ...state });
-      this.#say(this.#on ? 'Recording' : 'Recording stopped');
+      const state = await request('POST', path, body);
+      if (state === null) throw new Error('this camera cannot');
+      this.#show(state);
+      this.#say(state.problem ?? done, Boolean(state.problem));
+      setTimeout(() => this.refresh(), 1000); // it is done in its own time
     } catch (e) {
       this.#say(`Recording: ${e.message}`, true);
     }

@@ -155,7 +155,8 @@ function everySecond() {
 
 function show(name, text, value) {
   $(name).textContent = text;
-  plots[name].add(value);
+  const most = plots[name].add(value);
+  $(`${name}-most`).textContent = `most ${name === 'bitrate' ? bits(most) : Math.round(most)}`;
 }
 
 function bits(perSecond) {
@@ -170,6 +171,7 @@ async function readStats() {
   if (stats === null) return false;
   if (stats && Number.isFinite(stats.now_ms)) clock.add(sent, stats.now_ms, localNow());
   if (stats) status.about($('about'), stats);
+  if (stats?.name) $('title').textContent = document.title = stats.name;
   return true;
 }
 
@@ -207,7 +209,7 @@ function start() {
   window.addEventListener('online', () => player && connect());
   $('title').textContent = document.title = location.hostname;
   $('licence').href = address('web/vendor/jmuxer-2.1.1.LICENSE.txt');
-  new Recorder($('record'), say).refresh();
+  new Recorder($('record'), $('dump'), say).refresh();
   new ControlsPanel($('controls'), 'api/v1/controls', say).refresh();
   new SettingsPanel($('settings'), 'api/v1/settings', say).refresh();
   setInterval(everySecond, 1000);

@@ -15,11 +15,12 @@ export class Plot {
     new ResizeObserver(() => this.draw()).observe(canvas);
   }
 
-  /** null leaves a hole. */
+  /** null leaves a hole. The largest of those that are shown. */
   add(value) {
     this.#values.push(value);
     if (this.#values.length > POINTS) this.#values.shift();
     this.draw();
+    return Math.max(...this.#values.map((v) => v ?? 0));
   }
 
   draw() {
@@ -35,14 +36,14 @@ export class Plot {
     context.strokeStyle = style.color;
     context.fillStyle = style.getPropertyValue('--plot-fill');
     context.lineWidth = 1.5 * scale;
-    context.lineJoin = 'round';
+    context.lineJoin = context.lineCap = 'round';
     for (const run of this.#runs(width, height, 2 * scale)) this.#paint(context, run, height);
   }
 
   /** Points of the line, in one array for each stretch without a hole. */
   #runs(width, height, margin) {
     const top = Math.max(this.#least, ...this.#values.map((v) => v ?? 0)) * 1.1;
-    const step = width / (POINTS - 1);
+    const step = (width - margin) / (POINTS - 1);
     const first = POINTS - this.#values.length;
     const runs = [];
     let run = null;

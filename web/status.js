@@ -57,12 +57,15 @@ export class StatusLine {
   }
 
   /** A few words of the program's own figures; each only where it is given. */
-  about(line, stats) {
+  about(line, { version, active_connections: watching, host, camera }) {
+    const throttled = Object.entries(host?.throttled ?? {}).filter(([, on]) => on).map(([why]) => why.replaceAll('_', ' '));
     const parts = [
-      stats.version && `version ${stats.version}`,
-      Number.isFinite(stats.active_connections) && `${stats.active_connections} watching`,
-      Number.isFinite(stats.host?.temperature_c) && `${Math.round(stats.host.temperature_c)} °C`,
-      stats.host?.throttled && 'throttled',
+      camera?.format,
+      Number.isFinite(watching) && `${watching} watching`,
+      Number.isFinite(host?.cpu_load) && `CPU ${Math.round(host.cpu_load * 100)} %`,
+      Number.isFinite(host?.temperature_c) && `${Math.round(host.temperature_c)} °C`,
+      ...throttled,
+      version && `version ${version}`,
     ];
     line.textContent = parts.filter(Boolean).join(' · ');
   }
