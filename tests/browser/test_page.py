@@ -43,10 +43,10 @@ def view(browser, camera):
     """Opens the page: view(player, …)."""
     pages = []
 
-    def open_page(player="auto", **kw):
+    def open_page(player="auto", url=None, **kw):
         page = browser.page(script=SPY, **kw)
         pages.append(page)
-        page.open(f"{camera[1]}?player={player}")
+        page.open(f"{url or camera[1] + '?'}&player={player}")
         pcs.wait_for(lambda: len(page.js("window.seen ?? []")) > 30, f"a moving picture by {player}", 30)
         return page
     yield open_page
@@ -107,6 +107,81 @@ def test_plays(view, camera, player):
     assert figure(page, "bitrate") > 0
     assert page.js("document.getElementById('state').textContent") == "Live"
     assert errors(page, camera[1]) == []
+
+
+@pytest.mark.parametrize("player", ["webcodecs", "mjpeg"])
+def test_shows_its_token_everywhere(view, player):
+    with pcs.Program(pcs.SENDER, "--source", "test", "--width", 320, "--height", 180, "--http-port", 0,
+                     "--auth-token", "a+b&c d") as p:
+        url = p.wait_log(r"(http://\S+)")
+        assert status_of(url + "stream") == 401
+        page = view(player, f"{url}?token={urllib.parse.quote('a+b&c d', safe='')}")
+        assert page.js("fetch(document.querySelector('#licence').href).then(a => a.status)") == 200
+        assert [e for e in page.errors if " 401 " in e] == []
+
+
+@pytest.mark.parametrize("player", ["webcodecs", "mse", "mjpeg"])
+def test_connects_again(view, player):
+    args = (pcs.SENDER, "--source", "test", "--width", 320, "--height", 180, "--http-port")
+    with pcs.Program(*args, 0) as first:
+        url = first.wait_log(r"(http://\S+)")
+        page = view(player, url + "?")
+        first.stop()
+    state = "document.getElementById('state').textContent"
+    pcs.wait_for(lambda: page.js(state) == "No connection", "the page to notice")
+    page.js("seen.length = 0")
+    with pcs.Program(*args, urllib.parse.urlsplit(url).port):
+        pcs.wait_for(lambda: page.js(state) == "Live" and len(page.js("seen")) > 10, "pictures again", 20)
+
+
+def test_snapshot_is_saved(view, browser, tmp_path):
+    page = view("webcodecs")
+    browser.call("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)})
+    page.js("document.getElementById('snapshot').click()")
+    file = pcs.wait_for(lambda: next(tmp_path.glob("*.jpg"), None), "the snapshot")
+    assert file.read_bytes()[:3] == b"\xff\xd8\xff"
+
+
+MODULES = {
+    "h264.js": """
+        const idr = new Uint8Array([0,0,0,1, 0x67,0x42,0xc0,0x1f,0xaa, 0,0,1, 0x68,1, 0,0,1, 0x65,9]);
+        const delta = new Uint8Array([0,0,1, 0x41,0,0,3,1]);
+        return [m.inspect(idr), m.inspect(delta), m.inspect(new Uint8Array([0,0,1])), m.inspect(new Uint8Array(0))]""",
+    "clock.js": """
+        const c = new m.CameraClock(), before = c.measured;
+        for (const [trip, error] of [[80, 30], [2, 0.5], [40, -15]]) c.add(1000, 1000 + 5000 + trip / 2 + error, 1000 + trip);
+        return [before, c.measured, c.at(100)]""",
+    "cadence.js": """
+        const c = new m.Cadence(), missed = [];
+        for (const t of [0, 33, 67, 100, 133, 167, 200, 300, 333]) missed.push(c.add(1000 + t));
+        return [Math.round(c.interval), missed]""",
+    "player_mjpeg.js": """
+        const got = [], p = new m.PartParser((head, body) => got.push([head['x-frame-number'], ...body]));
+        const text = '--b\\r\\nContent-Length: 3\\r\\nX-Frame-Number: 1\\r\\n\\r\\nabc\\r\\n--b\\r\\n'
+          + 'content-length:2\\r\\nX-Frame-Number: 2\\r\\n\\r\\nde\\r\\n--b';
+        for (const byte of new TextEncoder().encode(text)) p.add(new Uint8Array([byte]));
+        let refused = 0;
+        for (const head of ['Content-Length: 99999999999', 'Content-Length: x', 'X: y'.repeat(2000)]) {
+          try { new m.PartParser(() => {}).add(new TextEncoder().encode(head + '\\r\\n\\r\\nabc')); } catch { refused++; }
+        }
+        return [got, refused]""",
+}
+EXPECTED = {
+    "h264.js": [{"key": True, "codec": "avc1.42c01f", "sps": "6742c01faa"}, {"key": False, "codec": "", "sps": ""},
+                {"key": False, "codec": "", "sps": ""}, {"key": False, "codec": "", "sps": ""}],
+    "clock.js": [False, True, 5100.5],
+    "cadence.js": [33, [0, 0, 0, 0, 0, 0, 0, 2, 0]],
+    "player_mjpeg.js": [[["1", 97, 98, 99], ["2", 100, 101]], 3],
+}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_module(browser, camera, module):
+    page = browser.page()
+    page.open(camera[1])
+    pcs.wait_for(lambda: page.js("location.href") == camera[1], "the page")
+    assert page.js(f"import('/web/{module}').then(m => {{ {MODULES[module]} }})") == EXPECTED[module]
+    page.close()
 
 
 def test_best_way_is_taken(view):
