@@ -142,6 +142,64 @@ def test_snapshot_is_saved(view, browser, tmp_path):
     assert file.read_bytes()[:3] == b"\xff\xd8\xff"
 
 
+def turn(page, name, value):
+    """Do to an input what a person does."""
+    page.js(f"""(() => {{ const e = document.getElementById('field-{name}'); e.focus(); e.value = {value};
+            for (const t of ['input', 'change']) e.dispatchEvent(new Event(t, {{ bubbles: true }})); }})()""")
+
+
+def grey(page):
+    """Mean of the emulated camera's band that takes the brightness."""
+    return page.js("""(() => {
+        const p = document.getElementById('picture'), c = document.createElement('canvas').getContext('2d');
+        const [w, h] = [p.width ?? p.videoWidth, p.height ?? p.videoHeight];
+        c.drawImage(p, 0, h * 0.89, w, h * 0.03, 0, 0, 100, 10);
+        const d = c.getImageData(0, 0, 100, 10).data;
+        return d.reduce((sum, v, i) => sum + (i % 4 === 1 ? v : 0), 0) / 1000; })()""")
+
+
+@pytest.mark.skipif(not pcs.FAKE, reason="the emulated camera was not built")
+def test_controls_change_the_picture(view, tmp_path):
+    env = pcs.fake_camera(set=tmp_path / "set", formats="YUYV", sizes="640x480")
+    with pcs.Program(pcs.SENDER, "--device", "/dev/video-fake", "--http-port", 0, env=env) as p:
+        url = p.wait_log(r"(http://\S+)")
+        if status_of(url + "api/v1/controls") == 404:
+            pytest.skip("this program has no API")
+        page = view("webcodecs", url + "?")
+        pcs.wait_for(lambda: page.js("!!document.getElementById('field-brightness')"), "the controls")
+        before = grey(page)
+        turn(page, "brightness", 228)
+        pcs.wait_for(lambda: grey(page) > before + 50, "a brighter picture")
+        page.key("ArrowRight")
+        said = tmp_path / "set"
+        pcs.wait_for(lambda: "Brightness=229" in said.read_text(), "the key to change it")
+        # one control switches another on, and back to its default
+        exposure = "document.getElementById('field-exposure_time_absolute')"
+        assert page.js(f"{exposure}.disabled")
+        turn(page, "auto_exposure", 1)
+        pcs.wait_for(lambda: not page.js(f"{exposure}.disabled"), "the exposure to be free")
+        page.js("document.getElementById('field-brightness').closest('.field').querySelector('.undo').click()")
+        pcs.wait_for(lambda: abs(grey(page) - before) < 5, "the old picture")
+        if SHOTS:
+            page.screenshot(os.path.join(SHOTS, "controls.png"))
+        assert errors(page, url) == []
+
+
+def test_settings_change_the_stream(view):
+    with pcs.Program(pcs.SENDER, "--source", "test", "--width", 640, "--height", 360, "--http-port", 0) as p:
+        url = p.wait_log(r"(http://\S+)")
+        if status_of(url + "api/v1/settings") == 404:
+            pytest.skip("this program has no API")
+        page = view("webcodecs", url + "?")
+        pcs.wait_for(lambda: figure(page, "bitrate") > 2, "4 Mbit/s")
+        turn(page, "bitrate", 0.5)
+        # in Mbit/s or, below 1, in kbit/s
+        pcs.wait_for(lambda: "kbit" in page.js("bitrate.textContent") or figure(page, "bitrate") < 1.2, "0.5 Mbit/s")
+        page.js("document.getElementById('field-bitrate').value = 99;"
+                "document.getElementById('field-bitrate').dispatchEvent(new Event('change'))")
+        assert errors(page, url) == []
+
+
 MODULES = {
     "h264.js": """
         const idr = new Uint8Array([0,0,0,1, 0x67,0x42,0xc0,0x1f,0xaa, 0,0,1, 0x68,1, 0,0,1, 0x65,9]);
