@@ -156,7 +156,7 @@ function everySecond() {
 function show(name, text, value) {
   $(name).textContent = text;
   const most = plots[name].add(value);
-  $(`${name}-most`).textContent = `most ${name === 'bitrate' ? bits(most) : Math.round(most)}`;
+  $(`${name}-most`).textContent = `most ${name === 'bitrate' ? (most / 1e6).toFixed(1) : Math.round(most)}`;
 }
 
 function bits(perSecond) {

@@ -90,6 +90,12 @@ def collect(page, seconds):
     return ages(page), said
 
 
+def shoot(page, name):
+    if SHOTS:
+        os.makedirs(SHOTS, exist_ok=True)
+        page.screenshot(os.path.join(SHOTS, f"{name}.png"))
+
+
 @pytest.mark.parametrize("player", ["webcodecs", "mse", "mjpeg"])
 def test_plays(view, camera, player):
     page = view(player)
@@ -180,8 +186,7 @@ def test_controls_change_the_picture(view, tmp_path):
         pcs.wait_for(lambda: not page.js(f"{exposure}.disabled"), "the exposure to be free")
         page.js("document.getElementById('field-brightness').closest('.field').querySelector('.undo').click()")
         pcs.wait_for(lambda: abs(grey(page) - before) < 5, "the old picture")
-        if SHOTS:
-            page.screenshot(os.path.join(SHOTS, "controls.png"))
+        shoot(page, "controls")
         assert errors(page, url) == []
 
 
@@ -280,13 +285,12 @@ def test_live_again_after_background(view, browser, player, away):
 def test_looks(view, look):
     phone, dark = look.startswith("phone"), look.endswith("dark")
     page = view("webcodecs", width=390 if phone else 1360, height=844 if phone else 900, phone=phone, dark=dark)
-    pcs.wait_for(lambda: page.js("document.getElementById('drops').textContent") != "–", "figures")
+    page.js("window.count = 0; new MutationObserver(() => count++).observe(fps, { childList: true })")
+    pcs.wait_for(lambda: page.js("count") >= 6, "figures")
     assert page.js("document.documentElement.scrollWidth <= innerWidth"), "it is wider than the screen"
     back = page.js("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")
     assert (max(back) < 80) == dark
-    if SHOTS:
-        os.makedirs(SHOTS, exist_ok=True)
-        page.screenshot(os.path.join(SHOTS, f"{look}.png"))
+    shoot(page, look)
 
 
 def test_keyboard_reaches_everything(view):
