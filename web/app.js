@@ -16,6 +16,7 @@ import { H264Stream } from './stream.js';
 const PLAYERS = { webcodecs: WebCodecsPlayer, mse: MsePlayer, mjpeg: MjpegPlayer };
 const AWAY_MS = 5000; // a hidden page plays on for so long
 const KEY_MS = 500;
+const STILL_S = 3;
 const SOCKET_FAILURES = 4; // without one success: something between here and there forbids WebSockets
 
 const $ = (id) => document.getElementById(id);
@@ -33,6 +34,8 @@ let player = null;
 let everOpened = false;
 let keyAsked = 0;
 let ratio = 0; // of the stage
+let plays = 0;
+let still = 0; // seconds without a picture
 let awayTimer = 0;
 
 const hooks = {
@@ -76,14 +79,19 @@ const stream = new H264Stream(hooks);
 
 /** Play by the first of these ways that works here. */
 async function play(names) {
+  const turn = ++plays;
   stopPlaying();
   for (const name of names) {
-    if (await PLAYERS[name].supported()) {
+    const works = await PLAYERS[name].supported();
+    if (turn !== plays) return; // another way was chosen meanwhile
+    if (works) {
       startPlaying(name);
       return;
     }
+    if (name === $('player').value) {
+      status.say(`${PLAYERS[name].label} is not to be had in this browser, or not without HTTPS.`, true);
+    }
   }
-  status.say('This browser can play none of what the camera sends.', true);
 }
 
 function startPlaying(name) {
@@ -114,7 +122,8 @@ function stopPlaying() {
 
 function chosen() {
   const wish = $('player').value;
-  return wish in PLAYERS ? [wish] : Object.keys(PLAYERS);
+  const all = Object.keys(PLAYERS);
+  return wish in PLAYERS ? [wish, ...all.filter((name) => name !== wish)] : all;
 }
 
 /** The picture's shape becomes the stage's: no bars. */
@@ -150,13 +159,14 @@ function everySecond() {
   show('bitrate', bits(now.bitrate), now.bitrate);
   show('drops', String(now.drops), now.drops);
   $('tile-latency').title = now.worst === null ? '' : `slowest frame of this second: ${Math.round(now.worst)} ms`;
-  if (now.fps === 0) status.stalled();
+  still = now.fps === 0 ? still + 1 : 0;
+  if (still >= STILL_S) status.stalled();
 }
 
 function show(name, text, value) {
   $(name).textContent = text;
   const most = plots[name].add(value);
-  $(`${name}-most`).textContent = `most ${name === 'bitrate' ? (most / 1e6).toFixed(1) : Math.round(most)}`;
+  $(`${name}-most`).textContent = `↑ ${name === 'bitrate' ? (most / 1e6).toFixed(1) : Math.round(most)}`;
 }
 
 function bits(perSecond) {

@@ -120,5 +120,6 @@ function undo(about, change) {
 function tidyText(about) {
   const chosen = about.choices?.find((choice) => choice.value === about.default);
   if (chosen) return chosen.name;
-  return typeof about.default === 'number' ? String(tidy(about.default / (about.scale ?? 1))) : String(about.default);
+  const standard = about.default;
+  return String(typeof standard === 'number' ? tidy(standard / (about.scale ?? 1)) : standard);
 }

@@ -58,13 +58,13 @@ export class StatusLine {
 
   /** A few words of the program's own figures; each only where it is given. */
   about(line, { version, active_connections: watching, host, camera }) {
-    const throttled = Object.entries(host?.throttled ?? {}).filter(([, on]) => on).map(([why]) => why.replaceAll('_', ' '));
+    const limits = Object.entries(host?.throttled ?? {}).filter(([, on]) => on);
     const parts = [
       camera?.format,
       Number.isFinite(watching) && `${watching} watching`,
       Number.isFinite(host?.cpu_load) && `CPU ${Math.round(host.cpu_load * 100)} %`,
       Number.isFinite(host?.temperature_c) && `${Math.round(host.temperature_c)} °C`,
-      ...throttled,
+      ...limits.map(([why]) => why.replaceAll('_', ' ')),
       version && `version ${version}`,
     ];
     line.textContent = parts.filter(Boolean).join(' · ');
