@@ -218,6 +218,7 @@ function start() {
   document.addEventListener('visibilitychange', visibilityChanged);
   window.addEventListener('online', () => player && connect());
   $('title').textContent = document.title = location.hostname;
+  $('alone').href = address('stream.mjpg');
   $('licence').href = address('web/vendor/jmuxer-2.1.1.LICENSE.txt');
   new Recorder($('record'), $('dump'), say).refresh();
   new ControlsPanel($('controls'), 'api/v1/controls', say).refresh();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The MJPEG stream, when H.264 cannot be played. It is read here instead of by an <img>, because then
 // each part's capture time and number are known, only the newest picture is decoded, and a stream that
-// breaks is noticed. An <img> remains for browsers that cannot read an answer as it comes.
+// breaks is noticed.
 
 import { address } from './api.js';
 import { localNow } from './clock.js';
@@ -14,9 +14,9 @@ const BODY_MAX = 64 << 20;
 export class MjpegPlayer {
   static label = 'MJPEG';
   static ownStream = true; // needs no access units
-  element;
+  element = document.createElement('canvas');
   #hooks;
-  #context;
+  #context = this.element.getContext('2d', { alpha: false });
   #abort = null;
   #timer = 0;
   #newest = null;
@@ -24,24 +24,15 @@ export class MjpegPlayer {
   #number = 0;
 
   static async supported() {
-    return true;
+    return 'ReadableStream' in window && 'createImageBitmap' in window;
   }
 
   /** `hooks` as the other players', and those of the stream. */
   constructor(hooks) {
     this.#hooks = hooks;
-    const readable = 'ReadableStream' in window && 'createImageBitmap' in window;
-    this.element = document.createElement(readable ? 'canvas' : 'img');
-    this.#context = readable ? this.element.getContext('2d', { alpha: false }) : null;
   }
 
   start() {
-    if (!this.#context) {
-      this.element.alt = 'live picture';
-      this.element.src = address('stream.mjpg');
-      this.#hooks.opened();
-      return;
-    }
     this.#abort?.abort();
     this.#abort = new AbortController();
     this.#run(this.#abort);
@@ -55,7 +46,6 @@ export class MjpegPlayer {
     clearTimeout(this.#timer);
     this.#abort?.abort();
     this.#abort = null;
-    if (!this.#context) this.element.removeAttribute('src');
   }
 
   async #run(abort) {

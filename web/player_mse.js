@@ -31,6 +31,7 @@ export class MsePlayer {
   #fresh = true; // since the stream began anew nothing was done about the distance
   #timer = 0;
   #dropped = 0;
+  #reported = 0;
 
   static async supported() {
     const source = window.MediaSource ?? window.ManagedMediaSource;
@@ -150,14 +151,18 @@ export class MsePlayer {
   /** Report each frame that is shown, with the time at which it gets to the screen. */
   #follow() {
     const video = this.element;
-    if (!video.requestVideoFrameCallback) return;
-    video.requestVideoFrameCallback((now, about) => {
+    video.requestVideoFrameCallback?.((now, about) => {
       if (!this.#timer) return;
-      const capture = this.#captured(about.mediaTime * 1000);
-      const delay = about.expectedDisplayTime - performance.now();
-      if (capture) this.#hooks.shown(capture, localNow() + delay);
+      this.#report(about.mediaTime * 1000, about.expectedDisplayTime - performance.now());
       this.#follow();
     });
+  }
+
+  /** At `ms` of the media time, in `delay` ms. */
+  #report(ms, delay) {
+    const capture = this.#captured(ms);
+    if (capture && capture !== this.#reported) this.#hooks.shown(capture, localNow() + delay);
+    this.#reported = capture;
   }
 
   /** Whose turn it is at this media time; forgets what was before. */
@@ -177,6 +182,8 @@ export class MsePlayer {
     if (!this.#muxer || ranges.length === 0 || video.seeking) return;
     if (video.paused && !document.hidden) video.play().catch(() => {});
     this.#count();
+    // Older browsers do not say when they show what, but their clock tells it roughly.
+    if (!video.requestVideoFrameCallback) this.#report(video.currentTime * 1000, 0);
     this.#spare = Math.max(SPARE_LEAST_MS, this.#spare - 0.02);
     const end = ranges.end(ranges.length - 1);
     const wanted = (this.#cadence.interval + this.#spare) / 1000;
