@@ -9,7 +9,7 @@ import { localNow } from './clock.js';
 const STEER_MS = 50;
 const JUMP_S = 0.4; // further behind than this: jump …
 const JUMP_FIRST_S = 0.1; // … and than this right after the stream has begun anew
-const SPARE_LEAST_MS = 15; // beyond the frame that is being shown
+const SPARE_LEAST_MS = 15; // between a frame's arrival and its turn
 const SPARE_MOST_MS = 120;
 const NEVER_MS = 1e9;
 
@@ -27,6 +27,7 @@ export class MsePlayer {
   #base = 0; // capture time of the media time 0
   #end = 0; // of the media time line, ms
   #frames = []; // { from, capture }: what is shown when
+  #newest = { from: 0, arrived: 0 };
   #spare = SPARE_LEAST_MS;
   #fresh = true; // since the stream began anew nothing was done about the distance
   #timer = 0;
@@ -144,6 +145,7 @@ export class MsePlayer {
       this.#base = capture - this.#end;
     }
     this.#frames.push({ from: this.#end, capture });
+    this.#newest = { from: this.#end, arrived: performance.now() };
     this.#end += duration;
     return duration;
   }
@@ -185,17 +187,26 @@ export class MsePlayer {
     // Older browsers do not say when they show what, but their clock tells it roughly.
     if (!video.requestVideoFrameCallback) this.#report(video.currentTime * 1000, 0);
     this.#spare = Math.max(SPARE_LEAST_MS, this.#spare - 0.02);
-    const end = ranges.end(ranges.length - 1);
-    const wanted = (this.#cadence.interval + this.#spare) / 1000;
-    const behind = end - video.currentTime - wanted;
+    const wanted = this.#live() - this.#spare / 1000;
+    const behind = wanted - video.currentTime;
     const most = this.#fresh && !this.#waiting ? JUMP_FIRST_S : JUMP_S;
     if (!this.#waiting && !video.paused) this.#fresh = false;
-    if (behind > most || behind < -JUMP_S) {
-      video.currentTime = Math.max(ranges.start(ranges.length - 1), end - wanted);
+    if (Math.abs(behind) > most) {
+      video.currentTime = Math.max(ranges.start(ranges.length - 1), wanted);
       video.playbackRate = 1;
     } else {
-      video.playbackRate = rate(behind, this.#cadence.interval / 1000);
+      video.playbackRate = rate(behind);
     }
+  }
+
+  /**
+   * Where on the time line it is now, in seconds, for who shows each frame as it arrives. The end of the
+   * buffer would not do: it goes by steps of a frame.
+   */
+  #live() {
+    const { from, arrived } = this.#newest;
+    const since = Math.min(performance.now() - arrived, this.#end - from);
+    return (from + since) / 1000;
   }
 
   #count() {
@@ -206,10 +217,8 @@ export class MsePlayer {
 }
 
 /** In steps, because each change costs the browser something; none is seen on a picture without sound. */
-function rate(behind, interval) {
-  if (behind > 4 * interval) return 1.4;
-  if (behind > interval) return 1.08;
-  if (behind > interval / 2) return 1.03;
-  if (behind < -interval / 2) return 0.97;
-  return 1;
+function rate(behind) {
+  const size = Math.abs(behind);
+  const change = size > 0.15 ? 0.3 : size > 0.06 ? 0.1 : size > 0.015 ? 0.03 : 0;
+  return 1 + Math.sign(behind) * change;
 }
