@@ -30,6 +30,7 @@ export class MsePlayer {
   #newest = { from: 0, arrived: 0 };
   #spare = SPARE_LEAST_MS;
   #fresh = true; // since the stream began anew nothing was done about the distance
+  #starvedAt = 0;
   #timer = 0;
   #dropped = 0;
   #reported = 0;
@@ -174,7 +175,11 @@ export class MsePlayer {
   }
 
   #starved() {
-    // Each stop shows that the spare was too small for this network; it shrinks again in steer.
+    // Each stop shows that the spare was too small for this network; it shrinks again in steer. Several in
+    // a moment are one: the rest is the way back from it.
+    const now = performance.now();
+    if (now - this.#starvedAt < STEER_MS * 10) return;
+    this.#starvedAt = now;
     this.#spare = Math.min(SPARE_MOST_MS, this.#spare + 10);
   }
 
@@ -186,7 +191,7 @@ export class MsePlayer {
     this.#count();
     // Older browsers do not say when they show what, but their clock tells it roughly.
     if (!video.requestVideoFrameCallback) this.#report(video.currentTime * 1000, 0);
-    this.#spare = Math.max(SPARE_LEAST_MS, this.#spare - 0.02);
+    this.#spare = Math.max(SPARE_LEAST_MS, this.#spare - 0.1);
     const wanted = this.#live() - this.#spare / 1000;
     const behind = wanted - video.currentTime;
     const most = this.#fresh && !this.#waiting ? JUMP_FIRST_S : JUMP_S;
