@@ -4,6 +4,7 @@
 
 #include "api.h"
 #include "pcs/clock.h"
+#include "page.h"
 #include "pipeline.h"
 #include "site.h"
 #include "web/feed.h"
@@ -27,25 +28,13 @@ static void get_ws(void *arg, struct web_request *r)
     feed_serve(site_h264(arg), r);
 }
 
-static const char page[] =
-    "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>pi-camera-streamer</title>"
-    "<meta name=\"viewport\" content=\"width=device-width\">"
-    "<style>body{margin:0;background:#111}img{width:100%;height:100vh;object-fit:contain}</style>"
-    "<img src=\"stream.mjpg\" alt=\"live picture\"></html>\n";
-
 /* People get the page, programs the stream: a browser is who asks for HTML. */
 static void get_root(void *arg, struct web_request *r)
 {
-    static const struct web_file index = {
-        .type = "text/html; charset=utf-8",
-        .data = page,
-        .size = sizeof page - 1,
-        .csp = "default-src 'none'; img-src 'self'; style-src 'unsafe-inline'",
-    };
     const char *accept = web_header(r, "Accept");
     (void)web_add_header(r, "Vary", "Accept");
     if (accept && strstr(accept, "text/html")) {
-        web_reply_file(r, &index);
+        page_get_index(r);
     } else {
         feed_serve(site_mjpeg(arg), r);
     }
@@ -78,6 +67,7 @@ static void get_health(void *arg, struct web_request *r)
 
 const struct web_route site_routes[] = {
     { "/", WEB_GET, 0, SITE_HTTP, get_root },
+    { "/web/", WEB_GET, WEB_PREFIX | WEB_OPEN, SITE_HTTP, page_get_file },
     { "/stream", WEB_GET, 0, SITE_HTTP, get_stream },
     { "/stream.mjpg", WEB_GET, 0, SITE_HTTP, get_stream },
     { "/snapshot", WEB_GET, 0, SITE_HTTP, get_snapshot },

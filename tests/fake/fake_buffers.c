@@ -347,6 +347,7 @@ static void fill_buffer(struct fake *f, uint32_t sequence, int64_t time_us)
         b->said.flags |= piece->key ? V4L2_BUF_FLAG_KEYFRAME : V4L2_BUF_FLAG_PFRAME;
     } else {
         paint_frame(to, &format, f->mode.stride[0], f->scratch, sequence, (uint64_t)time_us);
+        paint_brighter(to, &format, f->mode.stride[0], fake_brightness(f));
     }
     spoil(f, b);
     b->state = BUFFER_DONE;

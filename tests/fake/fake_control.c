@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The emulated camera's controls: one of each type, with a camera's usual traps. They change nothing
- * in the pictures. */
+/* The emulated camera's controls: one of each type, with a camera's usual traps. In the pictures only the
+ * brightness shows. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -153,6 +153,12 @@ static int find_control(uint32_t id)
 static int64_t value_of(const struct fake *f, uint32_t id)
 {
     return f->control[find_control(id)];
+}
+
+int fake_brightness(const struct fake *f)
+{
+    int i = find_control(V4L2_CID_BRIGHTNESS);
+    return (int)(f->control[i] - controls[i].default_value);
 }
 
 static uint32_t flags_of(const struct fake *f, int i)

@@ -147,6 +147,11 @@ static void put_luma(uint8_t *row, const struct format *f, int x, uint8_t value)
     }
 }
 
+static uint8_t scene_luma(const struct format *f, int x, int y)
+{
+    return (uint8_t)(32 + (x * 96 / f->width) + (y * 96 / f->height));
+}
+
 void paint_scene(uint8_t *to, const struct format *f, int stride0)
 {
     size_t offset[FORMAT_MAX_PLANES];
@@ -155,8 +160,7 @@ void paint_scene(uint8_t *to, const struct format *f, int stride0)
     memset(to, 128, size); /* neutral chroma */
     for (int y = 0; y < f->height; y++) {
         for (int x = 0; x < f->width; x++) {
-            uint8_t value = (uint8_t)(32 + (x * 96 / f->width) + (y * 96 / f->height));
-            put_luma(to + (size_t)y * (size_t)stride0, f, x, value);
+            put_luma(to + (size_t)y * (size_t)stride0, f, x, scene_luma(f, x, y));
         }
     }
 }
@@ -177,6 +181,19 @@ void paint_frame(uint8_t *to, const struct format *f, int stride, uint8_t *scrat
     for (int y = f->height / 2; y < f->height / 2 + f->height / 16; y++) {
         for (int x = 0; x < f->width; x++) {
             put_luma(to + (size_t)y * (size_t)stride, f, x, (uint8_t)(16 + number % 220));
+        }
+    }
+}
+
+void paint_brighter(uint8_t *to, const struct format *f, int stride, int by)
+{
+    for (int y = f->height * 7 / 8; y < f->height * 15 / 16; y++) {
+        for (int x = 0; x < f->width; x++) {
+            int value = scene_luma(f, x, y) + by;
+            put_luma(to + (size_t)y * (size_t)stride, f, x,
+                     (uint8_t)(value < 0     ? 0
+                               : value > 255 ? 255
+                                             : value));
         }
     }
 }

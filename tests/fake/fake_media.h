@@ -34,3 +34,5 @@ void paint_scene(uint8_t *to, const struct format *f, int stride);
  * width x height / 4 bytes at least. */
 void paint_frame(uint8_t *to, const struct format *f, int stride, uint8_t *scratch, uint32_t number,
                  uint64_t time_us);
+/* A band of the still part, that much brighter. */
+void paint_brighter(uint8_t *to, const struct format *f, int stride, int by);

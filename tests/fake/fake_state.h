@@ -127,6 +127,7 @@ void fake_wake_locked(struct fake *f);        /* readers of every handle */
 void fake_tell_change_locked(struct fake *f); /* the source's, as an event */
 
 void fake_reset_controls(struct fake *f);
+int fake_brightness(const struct fake *f); /* against the default */
 int fake_control_ioctl_locked(struct fake *f, unsigned long request, void *arg);
 /* Each -ENOTTY for another kind of call: capabilities and formats; the input and its signal. */
 int fake_format_ioctl_locked(struct fake *f, struct fake_handle *h, unsigned long request,

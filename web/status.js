@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: MIT
+// What the page says about itself: a word in the bar, a cover over a picture that is not live, and a line
+// for what has just happened.
+
+import { address } from './api.js';
+
+const SAID_MS = 6000;
+
+export class StatusLine {
+  #state;
+  #cover;
+  #said;
+  #timer = 0;
+  #now = '';
+
+  constructor(state, cover, said) {
+    this.#state = state;
+    this.#cover = cover;
+    this.#said = said;
+  }
+
+  connecting() {
+    this.#set('connecting', 'Connecting', 'Connecting …');
+  }
+
+  lost() {
+    this.#set('lost', 'No connection', 'The camera does not answer. Trying again …');
+  }
+
+  live() {
+    if (this.#now !== 'live') this.#set('live', 'Live', '');
+  }
+
+  /** Connected, and no picture: the program knows why. */
+  async stalled() {
+    if (this.#now !== 'live' && this.#now !== 'connecting') return;
+    this.#set('stalled', 'No picture', 'Waiting for a picture …');
+    const answer = await fetch(address('healthz'), { cache: 'no-store' }).catch(() => null);
+    if (answer?.status === 503 && this.#now === 'stalled') {
+      this.#cover.textContent = (await answer.text()).trim();
+    }
+  }
+
+  #set(now, word, cover) {
+    this.#now = now;
+    this.#state.dataset.state = now;
+    if (this.#state.textContent !== word) this.#state.textContent = word;
+    this.#cover.textContent = cover;
+    this.#cover.hidden = cover === '';
+  }
+
+  say(text, bad = false) {
+    clearTimeout(this.#timer);
+    this.#said.textContent = text;
+    this.#said.classList.toggle('bad', bad);
+    if (!bad) this.#timer = setTimeout(() => { this.#said.textContent = ''; }, SAID_MS);
+  }
+
+  /** A few words of the program's own figures; each only where it is given. */
+  about(line, { version, active_connections: watching, host, camera }) {
+    const limits = Object.entries(host?.throttled ?? {}).filter(([, on]) => on);
+    const parts = [
+      camera?.format,
+      Number.isFinite(watching) && `${watching} watching`,
+      Number.isFinite(host?.cpu_load) && `CPU ${Math.round(host.cpu_load * 100)} %`,
+      Number.isFinite(host?.temperature_c) && `${Math.round(host.temperature_c)} °C`,
+      ...limits.map(([why]) => why.replaceAll('_', ' ')),
+      version && `version ${version}`,
+    ];
+    line.textContent = parts.filter(Boolean).join(' · ');
+  }
+}
