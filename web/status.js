@@ -58,7 +58,7 @@ export class StatusLine {
 
   /** A few words of the program's own figures; each only where it is given. */
   about(line, { version, active_connections: watching, host, camera }) {
-    const limits = Object.entries(host?.throttled ?? {}).filter(([, on]) => on);
+    const limits = Object.entries(host?.throttling ?? {}).filter(([, on]) => on);
     const parts = [
       camera?.format,
       Number.isFinite(watching) && `${watching} watching`,
