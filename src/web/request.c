@@ -226,7 +226,7 @@ static bool is_trusted_host(struct web_request *r)
 {
     const struct web *w = r->client->web;
     const char *host = web_header(r, "Host");
-    return w->token || !host || access_host(host, w->host, &w->config.serve->origins);
+    return w->token || !host || !*host || access_host(host, w->host, &w->config.serve->origins);
 }
 
 /* A method that the route has not. */
