@@ -193,6 +193,8 @@ struct cJSON *stats_json(const struct site *site, const struct host_health *host
     add(o, "frames_served", w.frames);
     add(o, "bytes_sent", w.bytes);
     cJSON_AddStringToObject(o, "name", site_env(site)->name);
+    cJSON_AddNumberToObject(o, "now_ms",
+                            (double)clock_wall_us() / CLOCK_MS); /* for others' clocks */
     cJSON_AddItemToObject(o, "camera", camera_json(p));
     cJSON_AddItemToObject(o, "encoders", encoders_json(p));
     cJSON_AddItemToObject(o, "outputs", outputs_json(p));

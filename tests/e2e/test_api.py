@@ -164,6 +164,8 @@ def test_stats_begin_as_promised_and_tell_of_everything():
         stats = s.get("/stats").json
         assert list(stats)[:6] == ["version", "active_connections", "total_connections", "rejected_connections",
                                    "frames_served", "bytes_sent"]
+        before, now, after = time.time(), s.get("/stats").json["now_ms"] / 1000, time.time()
+        assert before - 0.001 <= now <= after + 0.001
         assert stats["active_connections"] == stats["total_connections"] == 1
         assert stats["bytes_sent"] > 10000 and stats["rejected_connections"] == 0
         camera_ = stats["camera"]
