@@ -82,7 +82,7 @@ def test_the_same_session_after_its_file_was_closed(tmp_path):
         peer = wire.Peer.connect(r.port)
         assert peer.greet(name="cam") == (0, True)
         send_frames(peer, 1, 20)
-        peer.close()  # a reset would take away what has not been read yet
+        peer.end()
         r.wait_log("cam: connection ended")
         wait_for(lambda: size(tmp_path / "cam.mp4") and "moof" not in top_boxes(tmp_path / "cam.mp4"),
                  "the file to be closed", 20)

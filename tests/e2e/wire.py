@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The wire in Python, written from docs/protocol.md alone: a second implementation to test against."""
+import contextlib
 import os
 import socket
 import struct
@@ -106,6 +107,14 @@ class Peer:
         return from_seq, bool(flags & 1)
 
     def close(self):
+        self.sock.close()
+
+    def end(self):
+        """Close so that all that was sent arrives: what is unread at a close would make it a reset."""
+        self.sock.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(OSError):
+            while self.sock.recv(65536):
+                pass
         self.sock.close()
 
     def reset(self):
