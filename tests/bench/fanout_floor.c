@@ -16,6 +16,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../fake/fake_media.h"
+
 #define VIEWERS_MAX 1000
 
 static void *load(const char *path, size_t *size)
@@ -65,11 +67,10 @@ static void send_all(const int *fds, int count, void *jpeg, size_t size)
     static const char tail[] = "\r\n--b\r\n";
     struct timespec now;
     char head[200];
-    (void)clock_gettime(CLOCK_REALTIME, &now);
-    int n = snprintf(head, sizeof head,
-                     "Content-Type: image/jpeg\r\nContent-Length: %zu\r\n"
-                     "X-Timestamp: %lld.%06ld\r\n\r\n",
-                     size, (long long)now.tv_sec, now.tv_nsec / 1000);
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    clip_write_moment(jpeg, size, (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000);
+    int n = snprintf(head, sizeof head, "Content-Type: image/jpeg\r\nContent-Length: %zu\r\n\r\n",
+                     size);
     for (int i = 0; i < count; i++) {
         struct iovec iov[] = { { head, (size_t)n },
                                { jpeg, size },

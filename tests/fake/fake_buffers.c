@@ -343,6 +343,7 @@ static void fill_buffer(struct fake *f, uint32_t sequence, int64_t time_us)
     if (format_info(format.id)->compressed) {
         const struct piece *piece = &clip->piece[f->position % clip->count];
         memcpy(to, clip->data + piece->offset, piece->size);
+        clip_write_moment(to, piece->size, fake_now_us());
         b->piece[0].used = (uint32_t)(piece->size + front_of(f));
         b->said.flags |= piece->key ? V4L2_BUF_FLAG_KEYFRAME : V4L2_BUF_FLAG_PFRAME;
     } else {

@@ -147,6 +147,19 @@ static void put_luma(uint8_t *row, const struct format *f, int x, uint8_t value)
     }
 }
 
+void clip_write_moment(uint8_t *picture, size_t size, int64_t now_us)
+{
+    enum { DIGITS = 16, WITHIN = 256 };
+    const size_t text = strlen(CLIP_MOMENT);
+    uint8_t *at = memmem(picture, size < WITHIN ? size : WITHIN, CLIP_MOMENT, text);
+    if (!at || at + text + DIGITS > picture + size) {
+        return;
+    }
+    for (int i = DIGITS - 1; i >= 0; i--, now_us /= 10) {
+        at[text + (size_t)i] = (uint8_t)('0' + now_us % 10);
+    }
+}
+
 static uint8_t scene_luma(const struct format *f, int x, int y)
 {
     return (uint8_t)(32 + (x * 96 / f->width) + (y * 96 / f->height));

@@ -28,6 +28,11 @@ struct clip {
 bool clip_load(struct clip *clip, const char *path, enum format_id id);
 void clip_free(struct clip *clip);
 
+/* A JPEG with a comment of this text and 16 digits in its first bytes gets the moment written there, in
+ * microseconds of CLOCK_MONOTONIC: who reads the picture then knows how old it is, whoever served it. */
+#define CLIP_MOMENT "pcs-taken-us="
+void clip_write_moment(uint8_t *picture, size_t size, int64_t now_us);
+
 /* The still part of a raw picture, once per buffer. */
 void paint_scene(uint8_t *to, const struct format *f, int stride);
 /* What changes with each frame: the marker and a band whose grey tells the number. `scratch` holds

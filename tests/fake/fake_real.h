@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/select.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 
@@ -23,6 +24,8 @@ struct real {
     int (*poll)(struct pollfd *fds, nfds_t count, int timeout_ms);
     int (*ppoll)(struct pollfd *fds, nfds_t count, const struct timespec *timeout,
                  const sigset_t *mask);
+    int (*select)(int count, fd_set *readable, fd_set *writable, fd_set *special,
+                  struct timeval *timeout);
     int (*stat)(const char *path, struct stat *out);
     int (*lstat)(const char *path, struct stat *out);
     int (*fstat)(int fd, struct stat *out);

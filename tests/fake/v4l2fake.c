@@ -18,6 +18,7 @@
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/select.h>
 #include <sys/sysmacros.h>
 #include <time.h>
 #include <unistd.h>
@@ -52,6 +53,7 @@ const struct real *real_calls(void)
         look_up(&real.munmap, "munmap");
         look_up(&real.poll, "poll");
         look_up(&real.ppoll, "ppoll");
+        look_up(&real.select, "select");
         look_up(&real.stat, "stat");
         look_up(&real.lstat, "lstat");
         look_up(&real.fstat, "fstat");
@@ -179,8 +181,8 @@ static int take_answers(struct pollfd *fds, nfds_t count, const struct pollfd *r
 EXPORT int ppoll(struct pollfd *fds, nfds_t count, const struct timespec *timeout,
                  const sigset_t *mask)
 {
-    struct pollfd real[2 * MAX_POLLED];
-    nfds_t extras = 0;
+    struct pollfd real[2 * MAX_POLLED], again[2 * MAX_POLLED];
+    nfds_t extras = 0, same;
     if (count > MAX_POLLED) {
         return real_calls()->ppoll(fds, count, timeout, mask);
     }
@@ -198,6 +200,7 @@ EXPORT int ppoll(struct pollfd *fds, nfds_t count, const struct timespec *timeou
         if (n < 0) {
             return n;
         }
+        fakes = fakes ? fakes : ask_fakes(fds, count, again, &same);
         int ready = fakes + take_answers(fds, count, real);
         if (ready > 0 || (timeout && n == 0)) {
             return ready;
@@ -219,6 +222,24 @@ EXPORT int __poll_chk(struct pollfd *fds, nfds_t count, int timeout_ms, size_t r
         abort();
     }
     return poll(fds, count, timeout_ms);
+}
+
+static void forget_fakes(int count, fd_set *set)
+{
+    for (int fd = 0; set && fd < count; fd++) {
+        if (FD_ISSET(fd, set) && device_owns(fd)) {
+            FD_CLR(fd, set);
+        }
+    }
+}
+
+/* Behind the fake's fd is an eventfd, readable with each frame; but a camera is never writable. */
+EXPORT int select(int count, fd_set *readable, fd_set *writable, fd_set *special,
+                  struct timeval *timeout)
+{
+    forget_fakes(count, writable);
+    forget_fakes(count, special);
+    return real_calls()->select(count, readable, writable, special, timeout);
 }
 
 static int describe_node(struct stat *out)
