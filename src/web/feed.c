@@ -23,7 +23,10 @@
 
 #define QUEUE_FRAMES 64 /* of H.264: what may come while the loop is busy with others */
 #define KEY_EVERY_US (500 * CLOCK_MS) /* key frames cost all viewers: ask seldom */
-#define HELPED_MAX   2                /* viewers to whom the producer sends itself */
+
+/* What the producer sends itself, at most: a millisecond or two, of 33 between two frames. */
+#define HELPED_VIEWERS 20
+#define HELPED_BYTES   ((size_t)5 << 20)
 
 /* ---- frames ---- */
 
@@ -96,6 +99,13 @@ static void spread_locked(struct web_feed *feed)
     }
 }
 
+/* Judged by the frame before this one. */
+static bool is_little_locked(const struct web_feed *feed)
+{
+    return feed->count <= HELPED_VIEWERS && feed->secure == 0 &&
+           (!feed->last || feed->count * part_size(feed->last) <= HELPED_BYTES);
+}
+
 /* In the producer's thread. */
 static bool send_at_once(void *arg)
 {
@@ -103,7 +113,7 @@ static bool send_at_once(void *arg)
     if (pthread_mutex_trylock(&feed->lock) != 0) {
         return false;
     }
-    bool ours = !feed->alone && feed->count <= HELPED_MAX && feed->secure == 0;
+    bool ours = !feed->alone && is_little_locked(feed);
     if (ours) {
         spread_locked(feed);
         ours = !feed->trouble;
