@@ -95,6 +95,38 @@ def test_a_file_is_never_overwritten(tmp_path):
     assert out.read_text() == "precious" and numbers(tmp_path / "out-1.mkv")
 
 
+def test_a_pipe(tmp_path):
+    """Who reads it is not waited for, neither to come nor to read on."""
+    pipe, got = tmp_path / "pipe.ts", tmp_path / "got.ts"
+    os.mkfifo(pipe)
+    with publisher(pipe) as s:
+        s.wait_log("cannot publish to .*pipe.ts.*nobody reads it")
+        s.stop(seconds=4)
+    with open(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)) as frozen, publisher(pipe) as s:
+        s.wait_log("publishing to .*pipe.ts")
+        s.wait_log("lost the connection.*no answer for 10 s", 30)
+        s.stop(seconds=4)
+        assert frozen
+    with peer("-i", pipe, "-c", "copy", "-f", "mpegts", got), publisher(pipe) as s:
+        wait_for(lambda: size(got) > ENOUGH, "video", 30)
+        s.stop()
+    assert_video(got, 15)
+
+
+def test_a_full_disk(tmp_path):
+    """What could be written stays; the attempts after it leave nothing behind."""
+    mount = 'mount -t tmpfs -o size=300k tmpfs "$0" && exec "$@"'
+    if subprocess.run(["unshare", "-m", "sh", "-c", mount, tmp_path, "true"], capture_output=True).returncode:
+        pytest.skip("mount is not allowed here")
+    with Program("unshare", "-m", "sh", "-c", mount, tmp_path, SENDER, "--source", "test", *SMALL, "--publish",
+                 tmp_path / "out.ts") as s:
+        s.wait_log("publishing to .*out", 30, count=4)
+        folder = Path(f"/proc/{s.pid}/root{tmp_path}")
+        assert [f.name for f in folder.iterdir() if f.stat().st_size > 0] == ["out.ts"]
+        assert len(list(folder.iterdir())) <= 2  # one may be under way
+        s.stop()
+
+
 def test_what_cannot_be_is_said(tmp_path):
     for url, status, why in (("http://h/x", 2, "neither a file nor"), ("rtmp://", 2, "neither a file nor"),
                              (tmp_path / "out.xyz", 1, "name must end"), (tmp_path / "no/out.mkv", 1, "No such file"),
