@@ -5,6 +5,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import time
 import urllib.error
@@ -12,6 +13,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+import web
 from pcs import (FAKE, SENDER, Program, check_sums, decodes_cleanly, fake_camera, free_port, markers, packets, probe,
                  wait_for)
 
@@ -147,6 +149,29 @@ def test_rtmp_to_a_listening_ffmpeg(tmp_path):
             assert "secret" not in s.log and "secret" not in str(sent)
     check_sums(sent)
     assert_video(got, 20)
+
+
+def first_bytes(server, context):
+    """Of a client that accepts the server's certificate; b"" of one that does not."""
+    try:
+        with context.wrap_socket(server.accept()[0], server_side=True) as peer:
+            return peer.recv(1)
+    except OSError:
+        return b""
+
+
+def test_rtmps_asks_who_the_server_is(tmp_path):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*web.certificate(tmp_path))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"rtmps://127.0.0.1:{server.getsockname()[1]}/live/secret"
+        with publisher(url) as s:
+            assert first_bytes(server, context) == b""
+            s.wait_log("cannot publish to rtmps://.*cannot connect")
+            s.stop(seconds=4)
+        with publisher(url + "?tls_verify=0") as s:
+            assert first_bytes(server, context) == b"\x03"  # RTMP's version
+            s.stop(seconds=4)
 
 
 def test_rtsp_to_a_listening_ffmpeg(tmp_path):
