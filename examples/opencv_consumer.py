@@ -35,7 +35,8 @@ class Frame(c.Structure):  # struct pcs_shm_frame
                 ("flags", c.c_uint32), ("fourcc_code", c.c_uint32), ("width", c.c_uint32), ("height", c.c_uint32),
                 ("fps_num", c.c_uint32), ("fps_den", c.c_uint32), ("primaries", c.c_uint32), ("transfer", c.c_uint32),
                 ("matrix", c.c_uint32), ("full_range", c.c_uint32), ("transform", c.c_uint32),
-                ("plane_count", c.c_uint32), ("plane", Plane * 3), ("index", c.c_uint32), ("reserved", c.c_uint32 * 7)]
+                ("plane_count", c.c_uint32), ("plane", Plane * 3), ("index", c.c_uint32), ("attachment", c.c_uint32),
+                ("reserved", c.c_uint32 * 6)]
 
     @property
     def fourcc(self):

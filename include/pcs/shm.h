@@ -77,8 +77,8 @@ struct pcs_shm_frame {
     uint32_t transform;                               /* enum pcs_shm_transform */
     uint32_t plane_count;                             /* 0: compressed */
     struct pcs_shm_plane plane[3];
-    uint32_t index; /* the library's */
-    uint32_t reserved[7];
+    uint32_t index, attachment; /* the library's */
+    uint32_t reserved[6];
 };
 
 /*
@@ -98,7 +98,7 @@ PCS_SHM_API void pcs_shm_close(struct pcs_shm *shm); /* NULL is fine */
  */
 PCS_SHM_API int pcs_shm_next(struct pcs_shm *shm, struct pcs_shm_frame *frame, int timeout_ms);
 
-/* 1 while no byte of the frame has been written over, else 0. No system call. */
+/* 1 while no byte of the frame has been written over, else 0; also after a reopen. No system call. */
 PCS_SHM_API int pcs_shm_valid(const struct pcs_shm *shm, const struct pcs_shm_frame *frame);
 
 /* All bytes of the frame into `to`: 0; -ENOSPC `size` is too small; -ENODATA written over. */

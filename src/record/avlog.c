@@ -17,6 +17,24 @@ static enum log_level level_of(int av_level)
     return av_level <= AV_LOG_ERROR ? LOG_WARN : av_level <= AV_LOG_WARNING ? LOG_DEBUG : LOG_TRACE;
 }
 
+/* Of a URL, what may be secret: who, and everything from the query on, wherever that ends. */
+static void hide_secrets(char *line)
+{
+    char *at = strstr(line, "://");
+    while (at) {
+        char *host = at + strlen("://"), *path = host + strcspn(host, "/? ");
+        for (char *c = host; c < path; c++) {
+            host = *c == '@' ? c + 1 : host;
+        }
+        memmove(at + strlen("://"), host, strlen(host) + 1);
+        at = strstr(at + 1, "://");
+    }
+    char *url = strstr(line, "://"), *query = url ? strchr(url, '?') : NULL;
+    if (query) {
+        query[1] = '\0';
+    }
+}
+
 static void on_line(void *object, int av_level, const char *fmt, va_list args)
 {
     enum log_level level = level_of(av_level);
@@ -27,6 +45,7 @@ static void on_line(void *object, int av_level, const char *fmt, va_list args)
     int print_prefix = 1;
     (void)av_log_format_line2(object, av_level, fmt, args, line, sizeof line, &print_prefix);
     line[strcspn(line, "\n")] = '\0';
+    hide_secrets(line);
     if (!*line) {
         return;
     }

@@ -27,7 +27,8 @@ struct pcs_shm {
     struct segment segment;
     struct shm_reader reader;
     unsigned flags;
-    int64_t looked_ms; /* when the producer was last known to live */
+    uint32_t attachment; /* counts them: a frame of an earlier one is worth nothing */
+    int64_t looked_ms;   /* when the producer was last known to live */
     char name[SEGMENT_NAME_MAX];
 };
 

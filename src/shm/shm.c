@@ -66,6 +66,7 @@ int pcs_shm_reopen(struct pcs_shm *shm, int timeout_ms)
     segment_detach(&shm->segment);
     int code = segment_wait(&shm->segment, shm->name, deadline_ms(timeout_ms), now_ms);
     if (code == 0) {
+        shm->attachment++;
         shm_reader_init(&shm->reader, shm->segment.map, shm->segment.readable, &shm->segment.head);
         shm->reader.oldest_first = shm->flags & PCS_SHM_OLDEST;
         shm->reader.newest_only = shm->flags & PCS_SHM_NEWEST;
@@ -120,6 +121,7 @@ static void show(const struct pcs_shm *shm, const struct shm_slot *s, uint64_t m
         .transform = s->transform,
         .plane_count = s->plane_count,
         .index = s->index,
+        .attachment = shm->attachment,
     };
     for (uint32_t i = 0; i < s->plane_count; i++) {
         const struct shm_plane *p = &s->plane[i];
@@ -217,7 +219,8 @@ int pcs_shm_next(struct pcs_shm *shm, struct pcs_shm_frame *frame, int timeout_m
 
 int pcs_shm_valid(const struct pcs_shm *shm, const struct pcs_shm_frame *frame)
 {
-    return shm->segment.map && shm_reader_valid(&shm->reader, frame->index);
+    return shm->segment.map && frame->attachment == shm->attachment &&
+           shm_reader_valid(&shm->reader, frame->index);
 }
 
 int pcs_shm_copy(const struct pcs_shm *shm, const struct pcs_shm_frame *frame, void *to,

@@ -30,6 +30,8 @@ struct publish_out {
     bool opened, announced; /* what has to be undone */
     bool patient;           /* the other side may take its time to come */
     char *file;
+    int fd;     /* of a pipe or device, which is there already; else -1 */
+    bool empty; /* the file is ours, and has no frame yet */
     struct format format;
     uint8_t params[PARAMS_MAX]; /* SPS and PPS in Annex B */
     size_t params_size;
@@ -210,14 +212,24 @@ static char *numbered(const char *path, unsigned i)
     return asprintf(&out, "%.*s-%u%s", stem, path, i, path + stem) < 0 ? NULL : out;
 }
 
-/* A file of our own, empty, for libavformat to open; pipes and devices are taken as they are. */
+/* A pipe or device as it is. Who reads it may not be there, or not read: nothing may wait for that. */
+static int open_special(struct publish_out *o, const char *path, struct err *err)
+{
+    o->file = strdup(path);
+    o->fd = open(path, O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+    int code = !o->file ? -ENOMEM : o->fd < 0 ? -errno : 0;
+    return code == 0 ? 0
+                     : err_set(err, code == -ENOMEM ? code : -EIO, "cannot open '%s': %s", path,
+                               code == -ENXIO ? "nobody reads it" : err_text(code));
+}
+
+/* A file of our own, empty, for libavformat to open. */
 static int make_file(struct publish_out *o, const char *path, struct err *err)
 {
     struct stat st;
     int fd = -EEXIST;
     if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) {
-        o->file = strdup(path);
-        return o->file ? 0 : err_set(err, -ENOMEM, "out of memory");
+        return open_special(o, path, err);
     }
     for (unsigned i = 0; fd == -EEXIST && i < MAX_NUMBERED; i++) {
         free(o->file);
@@ -230,6 +242,7 @@ static int make_file(struct publish_out *o, const char *path, struct err *err)
         return err_set(err, -EIO, "cannot make the file '%s': %s", path, err_text(fd));
     }
     close(fd);
+    o->empty = true;
     return 0;
 }
 
@@ -239,6 +252,9 @@ static int make_file(struct publish_out *o, const char *path, struct err *err)
 static void set_options(AVDictionary **options, const char *query)
 {
     (void)av_dict_set(options, "rtsp_transport", "tcp", 0); /* through every firewall */
+    /* The key in the URL is for nobody else; FFmpeg by itself would not ask who the server is. */
+    bool trusting = query && strstr(query, "tls_verify=0");
+    (void)av_dict_set(options, "tls_verify", trusting ? "0" : "1", 0);
     (void)av_dict_set(options, "flvflags", "no_duration_filesize", 0);
     (void)av_dict_set(options, "movflags", "frag_keyframe+empty_moov+default_base_moof", 0);
     if (!query || !strstr(query, "pkt_size=")) {
@@ -252,7 +268,9 @@ static int open_io(struct publish_out *o, const char *url, AVDictionary **option
     if (o->mux->oformat->flags & AVFMT_NOFILE) {
         return 0; /* the muxer connects by itself */
     }
-    if (o->file) {
+    if (o->fd >= 0) {
+        (void)snprintf(path, sizeof path, "pipe:%d", o->fd);
+    } else if (o->file) {
         (void)snprintf(path, sizeof path, "file:%s", o->file);
     }
     int code = avio_open2(&o->mux->pb, o->file ? path : url, AVIO_FLAG_WRITE,
@@ -298,6 +316,7 @@ int publish_out_open(struct publish_out **out, const struct publish_place *place
         return err_set(err, -ENOMEM, "out of memory");
     }
     o->place = place;
+    o->fd = -1;
     o->format = key->format;
     o->last_ticks = -1;
     o->patient = place->parsed->listens;
@@ -342,6 +361,12 @@ void publish_out_close(struct publish_out *o, bool whole)
         (void)avio_closep(&o->mux->pb);
     }
     thread_busy();
+    if (o->empty) {
+        (void)unlink(o->file); /* or a full disk fills with empty ones */
+    }
+    if (o->fd >= 0) {
+        close(o->fd);
+    }
     avformat_free_context(o->mux);
     av_packet_free(&o->packet);
     free(o->file);
@@ -398,6 +423,7 @@ int publish_out_write(struct publish_out *o, const struct frame *frame, struct e
         thread_busy();
     }
     av_packet_unref(o->packet);
+    o->empty &= code < 0;
     return code < 0 ? fail(o, code, "cannot send", err) : 0;
 }
 

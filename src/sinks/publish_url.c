@@ -62,9 +62,15 @@ static bool parse_host(const char *authority, size_t size, struct publish_url *o
     return out->port >= 0 && out->port <= 65535;
 }
 
-static bool query_has(const char *query, const char *word)
+static bool query_says(const char *query, const char *item)
 {
-    return query && strstr(query, word);
+    size_t n = strlen(item);
+    for (const char *at = query; at; at = strchr(at + 1, '&')) {
+        if (strncmp(at + 1, item, n) == 0 && (at[1 + n] == '\0' || at[1 + n] == '&')) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static void show(const struct scheme *scheme, const char *rest, struct publish_url *out)
@@ -76,6 +82,9 @@ static void show(const struct scheme *scheme, const char *rest, struct publish_u
     }
     bool key = strncmp(scheme->name, "rtmp", 4) == 0;
     size_t keep = end;
+    while (key && keep > authority && rest[keep - 1] == '/') {
+        keep--;
+    }
     while (key && keep > authority && rest[keep - 1] != '/') {
         keep--;
     }
@@ -100,7 +109,8 @@ int publish_url_parse(const char *url, struct publish_url *out)
         return 0;
     }
     const char *query = strchr(rest, '?');
-    u.listens = query_has(query, "mode=listener") || query_has(query, "listen");
+    u.listens = query_says(query, "mode=listener") || query_says(query, "listen") ||
+                query_says(query, "listen=1") || query_says(query, "listen=2");
     if (!parse_host(rest, strcspn(rest, "/?"), &u) ||
         (!*u.host && !(scheme->hostless && u.listens))) {
         return -EINVAL;

@@ -245,7 +245,8 @@ static void renew(struct shm_feed *feed)
     struct shm_segment *old = feed->segment;
     feed->segment = segment;
     pthread_mutex_unlock(&feed->work);
-    shm_segment_close(old); /* its readers reopen */
+    hub_request_key(feed->hub); /* for those who have to begin again */
+    shm_segment_close(old);     /* its readers reopen */
 }
 
 /* ---- the thread ---- */
@@ -283,6 +284,8 @@ static void look_for_readers(struct shm_feed *feed, bool event)
     }
     if (shm_segment_is_lost(feed->segment)) {
         renew(feed);
+        event =
+            true; /* look again: whoever was sent away comes back, or there was no room for it */
     }
     bool blind = shm_segment_watch_fd(feed->segment) < 0;
     bool read = shm_segment_has_reader(feed->segment);

@@ -5,6 +5,7 @@ import re
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import time
 import urllib.error
@@ -12,6 +13,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+import web
 from pcs import (FAKE, SENDER, Program, check_sums, decodes_cleanly, fake_camera, free_port, markers, packets, probe,
                  wait_for)
 
@@ -95,6 +97,38 @@ def test_a_file_is_never_overwritten(tmp_path):
     assert out.read_text() == "precious" and numbers(tmp_path / "out-1.mkv")
 
 
+def test_a_pipe(tmp_path):
+    """Who reads it is not waited for, neither to come nor to read on."""
+    pipe, got = tmp_path / "pipe.ts", tmp_path / "got.ts"
+    os.mkfifo(pipe)
+    with publisher(pipe) as s:
+        s.wait_log("cannot publish to .*pipe.ts.*nobody reads it")
+        s.stop(seconds=4)
+    with open(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)) as frozen, publisher(pipe) as s:
+        s.wait_log("publishing to .*pipe.ts")
+        s.wait_log("lost the connection.*no answer for 10 s", 30)
+        s.stop(seconds=4)
+        assert frozen
+    with peer("-i", pipe, "-c", "copy", "-f", "mpegts", got), publisher(pipe) as s:
+        wait_for(lambda: size(got) > ENOUGH, "video", 30)
+        s.stop()
+    assert_video(got, 15)
+
+
+def test_a_full_disk(tmp_path):
+    """What could be written stays; the attempts after it leave nothing behind."""
+    mount = 'mount -t tmpfs -o size=300k tmpfs "$0" && exec "$@"'
+    if subprocess.run(["unshare", "-m", "sh", "-c", mount, tmp_path, "true"], capture_output=True).returncode:
+        pytest.skip("mount is not allowed here")
+    with Program("unshare", "-m", "sh", "-c", mount, tmp_path, SENDER, "--source", "test", *SMALL, "--publish",
+                 tmp_path / "out.ts") as s:
+        s.wait_log("publishing to .*out", 30, count=4)
+        folder = Path(f"/proc/{s.pid}/root{tmp_path}")
+        assert [f.name for f in folder.iterdir() if f.stat().st_size > 0] == ["out.ts"]
+        assert len(list(folder.iterdir())) <= 2  # one may be under way
+        s.stop()
+
+
 def test_what_cannot_be_is_said(tmp_path):
     for url, status, why in (("http://h/x", 2, "neither a file nor"), ("rtmp://", 2, "neither a file nor"),
                              (tmp_path / "out.xyz", 1, "name must end"), (tmp_path / "no/out.mkv", 1, "No such file"),
@@ -115,6 +149,29 @@ def test_rtmp_to_a_listening_ffmpeg(tmp_path):
             assert "secret" not in s.log and "secret" not in str(sent)
     check_sums(sent)
     assert_video(got, 20)
+
+
+def first_bytes(server, context):
+    """Of a client that accepts the server's certificate; b"" of one that does not."""
+    try:
+        with context.wrap_socket(server.accept()[0], server_side=True) as peer:
+            return peer.recv(1)
+    except OSError:
+        return b""
+
+
+def test_rtmps_asks_who_the_server_is(tmp_path):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*web.certificate(tmp_path))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"rtmps://127.0.0.1:{server.getsockname()[1]}/live/secret"
+        with publisher(url) as s:
+            assert first_bytes(server, context) == b""
+            s.wait_log("cannot publish to rtmps://.*cannot connect")
+            s.stop(seconds=4)
+        with publisher(url + "?tls_verify=0") as s:
+            assert first_bytes(server, context) == b"\x03"  # RTMP's version
+            s.stop(seconds=4)
 
 
 def test_rtsp_to_a_listening_ffmpeg(tmp_path):

@@ -247,6 +247,21 @@ def test_the_file_is_removed(name):
     assert not place(name).exists()
 
 
+def test_the_file_is_removed_and_its_place_taken(name):
+    """As long as something else stands there; then it comes back by itself."""
+    with camera(name, "--codec", "mjpeg") as s, consumer(name) as c:
+        flowing(c)
+        other = place(name + "-other")
+        other.write_text("not ours")
+        other.replace(place(name))
+        s.wait_log("no video stream")
+        flowing(c, 100)  # who had it goes on; meanwhile it was tried again some times
+        place(name).unlink()
+        s.wait_log("made anew")
+        assert result(consumer(name, "-c", 10))[:2] == (0, 10)
+        s.stop()
+
+
 def test_the_name_is_taken(name):
     with camera(name) as s, consumer(name) as c:
         flowing(c)

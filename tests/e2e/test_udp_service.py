@@ -295,6 +295,22 @@ def test_the_answer_comes_from_the_address_that_was_asked(far):
         s.stop()
 
 
+def test_link_local_addresses(far):
+    """They mean nothing without their interface, which the answer must take too."""
+    for namespace, device, address in zip(far, ("v0", "v1"), ("fe80::a", "fe80::b")):
+        if subprocess.run(["ip", "-n", namespace, "addr", "add", f"{address}/64", "dev", device, "nodad"],
+                          capture_output=True).returncode:
+            pytest.skip("no IPv6 here")
+    with service("--address", "::", prefix=("ip", "netns", "exec", far[0])) as s:
+        c, scope = inside(far[1], lambda: (socket.socket(socket.AF_INET6, socket.SOCK_DGRAM),
+                                           socket.if_nametoindex("v1")))
+        c.settimeout(20)
+        c.sendto(b"REGISTER_CLIENT raw", ("fe80::a", s.port, 0, scope))
+        assert c.recv(2048) == b"REGISTERED"
+        assert c.recv(2048).startswith(b"FRAME_START") and len(c.recv(2048)) == 1213
+        s.stop()
+
+
 def test_a_stranger_who_never_asked_is_left_alone(far):
     """Somebody lies about an address of our own network: its host says that nobody is there, and that is it."""
     with service("--address", "0.0.0.0", prefix=("ip", "netns", "exec", far[0])) as s:

@@ -48,12 +48,18 @@ static void hosts_are_found(void **state)
     assert_string_equal(parse("srt://:9000?mode=listener").host, "");
     assert_true(parse("srt://:9000?mode=listener").listens);
     assert_false(parse("srt://h:9000").listens);
+    assert_true(parse("tcp://:1?a=b&listen").listens);
+    assert_true(parse("tcp://:1?listen=1&a=b").listens);
+    assert_false(parse("srt://h:9?listen_timeout=5&streamid=listen").listens);
+    assert_false(parse("tcp://h:1?listen=0").listens);
 }
 
 static void secrets_are_not_shown(void **state)
 {
     (void)state;
     assert_string_equal(parse("rtmp://u:secret@h:1935/live/key?x=1").shown, "rtmp://h:1935/live/…");
+    assert_string_equal(parse("rtmp://h/live/key//").shown, "rtmp://h/live/…");
+    assert_string_equal(parse("rtmp://h/key/").shown, "rtmp://h/…");
     assert_string_equal(parse("rtsp://u:secret@h/cam?token=1").shown, "rtsp://h/cam");
     assert_string_equal(parse("srt://h:9?passphrase=secret").shown, "srt://h:9");
     assert_string_equal(parse("rtp://10.0.0.1:5004").shown, "rtp://10.0.0.1:5004");

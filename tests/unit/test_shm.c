@@ -263,6 +263,7 @@ static void vanished_and_restarted(void **state)
     (void)state;
     struct pcs_shm_producer first, second;
     struct pcs_shm_frame f;
+    uint8_t copy[100];
     pid_t pid = produce_elsewhere();
     struct pcs_shm *shm = attach(0);
     pcs_shm_get_producer(shm, &first);
@@ -277,6 +278,8 @@ static void vanished_and_restarted(void **state)
     pid = produce_elsewhere(); /* in place of what is left */
     assert_int_equal(pcs_shm_next(shm, &f, LONG_MS), -ESTALE);
     assert_int_equal(pcs_shm_reopen(shm, LONG_MS), 0);
+    assert_false(pcs_shm_valid(shm, &f)); /* its memory is gone */
+    assert_int_equal(pcs_shm_copy(shm, &f, copy, sizeof copy), -ENODATA);
     pcs_shm_get_producer(shm, &second);
     assert_int_not_equal(first.epoch, second.epoch);
     assert_int_equal(second.pid, pid);

@@ -130,10 +130,10 @@ void shm_writer_publish(struct shm_writer *w, struct shm_slot *slot, size_t size
     store_slot(w, slot);
     w->begin[w->written % w->slot_count] = w->pos;
     w->pos += align_up(size + SHM_SPARE, ALIGN);
-    if (slot->flags & SHM_KEY) {
-        STORE(w->head->key, w->written, relaxed);
-    }
     STORE(w->head->written, ++w->written, release);
+    if (slot->flags & SHM_KEY) { /* after it: a key frame that is known of is there */
+        STORE(w->head->key, slot->index, release);
+    }
     bump_wake(w);
 }
 
@@ -237,11 +237,12 @@ static bool inside(const struct window *w, uint32_t index)
 
 static int load_window(const struct shm_reader *r, struct window *w)
 {
-    /* In this order: what is seen of `oldest` is never older than what is seen of `written`. */
+    /* In this order: what is seen of the others is never older than what is seen of `written`, and not
+     * newer when that is still the same. */
     w->written = LOAD(r->head->written, acquire);
-    w->key = LOAD(r->head->key, relaxed);
-    w->oldest = LOAD(r->head->oldest, relaxed);
-    if (before(w->written, w->oldest)) {
+    w->key = LOAD(r->head->key, acquire);
+    w->oldest = LOAD(r->head->oldest, acquire);
+    if (LOAD(r->head->written, relaxed) != w->written || before(w->written, w->oldest)) {
         return -EAGAIN; /* the writer was faster */
     }
     if (!inside(w, w->key)) {

@@ -50,7 +50,8 @@ struct shm_head {
     /* What changes, from offset 128 on. */
     _Atomic uint32_t wake; /* changes with every frame and at the end: the futex */
     _Atomic uint32_t written, oldest;
-    _Atomic uint32_t key;   /* the newest key frame; none unless in [oldest, written) */
+    _Atomic uint32_t
+        key; /* the newest key frame, behind `written`; none unless in [oldest, written) */
     _Atomic uint32_t first; /* who begins takes none before it: it is of an earlier time */
     _Atomic uint32_t ended;
 };
