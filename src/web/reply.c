@@ -181,7 +181,7 @@ void web_reply_frame(struct web_request *r, const struct frame *frame)
 void web_reply_file(struct web_request *r, const struct web_file *file)
 {
     const char *known = web_header(r, "If-None-Match");
-    bool gzip = file->gzip && http_has_token(web_header(r, "Accept-Encoding"), "gzip");
+    bool gzip = file->gzip && http_lists(&r->head, "Accept-Encoding", "gzip");
     if (file->csp) {
         (void)web_add_header(r, "Content-Security-Policy", file->csp);
     }

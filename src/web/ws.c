@@ -54,8 +54,8 @@ int ws_check(const struct web_request *r)
 {
     char accept[WS_ACCEPT_SIZE];
     const char *version = web_header(r, "Sec-WebSocket-Version");
-    if (!http_has_token(web_header(r, "Upgrade"), "websocket") ||
-        !http_has_token(web_header(r, "Connection"), "upgrade")) {
+    if (!http_lists(&r->head, "Upgrade", "websocket") ||
+        !http_lists(&r->head, "Connection", "upgrade")) {
         return 426;
     }
     if (r->head.minor == 0 || r->is_head || r->method != WEB_GET) {

@@ -323,6 +323,8 @@ BAD = {
     "no colon": (b"GET / HTTP/1.1\r\nHost: a\r\nxyz\r\n\r\n", 400),
     "NUL": (b"GET / HTTP/1.1\r\nHost: a\r\nX: \0\r\n\r\n", 400),
     "bare CR": (b"GET / HTTP/1.1\r\nHost: a\r\nX: a\rb\r\n\r\n", 400),
+    "bare LF among CR LF": (b"GET / HTTP/1.1\r\nHost: a\r\nX: a\nContent-Length: 1\r\n\r\n", 400),
+    "empty lines without end": (b"\r\n" * 1000, 400),
     "two lengths": (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx", 400),
     "bad length": (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +1\r\n\r\nx", 400),
     "smuggled": (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
