@@ -103,7 +103,9 @@ def test_methods():
         assert r.status == 405 and "GET" in r.headers["allow"], r
         r = get(p.port, "/healthz", method="BREW")
         assert r.status == 405 and "GET" in r.headers["allow"], r
-        assert get(p.port, "/stream", method="HEAD").status == 200
+        r = get(p.port, "/stream", method="HEAD")
+        assert r.status == 200 and r.headers["content-type"].startswith("multipart/x-mixed-replace")
+        assert "content-length" not in r.headers
         assert get(p.port, "/nowhere", method="BREW").status == 404
         r = get(p.port, "/healthz", method="OPTIONS")
         assert r.status == 204 and "GET" in r.headers["allow"], r
