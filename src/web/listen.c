@@ -8,10 +8,12 @@
 #include <unistd.h>
 
 #include "client.h"
+#include "pcs/clock.h"
+#include "pcs/log.h"
 #include "pcs/sock.h"
 #include "server.h"
 
-#define ACCEPTS_A_TURN 64
+#define ACCEPTS_A_TURN 16 /* each may cost a handshake */
 
 /* ---- in the web thread ---- */
 
@@ -38,7 +40,7 @@ void listeners_resume(struct web *w)
 static bool make_room(struct web *w)
 {
     struct client *oldest = TAILQ_FIRST(&w->waiting);
-    if (w->connections < w->max_connections && w->buffered < WEB_BUFFERED_MAX) {
+    if (w->connections < w->max_connections) {
         return true;
     }
     if (oldest) {
@@ -61,6 +63,8 @@ static void on_accept(int listener, short what, void *arg)
             return;
         }
         if (code < 0) { /* no more descriptors: not before some are free */
+            log_limited(&w->no_fds, 10 * CLOCK_S, LOG_WARN, "web: visitors have to wait: %s",
+                        err_text(code));
             set_paused(w, true);
             return;
         }
