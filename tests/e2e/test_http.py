@@ -247,6 +247,22 @@ def test_a_token_by_any_of_three_ways():
         p.stop()
 
 
+def test_a_token_is_made_on_this_machine_too_when_asked_for(tmp_path):
+    """Behind a proxy everybody comes from this machine."""
+    env = {"STATE_DIRECTORY": str(tmp_path)}
+    with site("--auth-token", "auto", env=env) as p:
+        token = p.wait_log(r"\?token=([0-9a-f]{32})")
+        assert get(p.port, "/snapshot").status == 401
+        assert get(p.port, f"/snapshot?token={token}").status == 200
+        p.stop()
+    with Program(SENDER, "--source", "test", "--http-port", f"unix:{tmp_path}/s", "--auth-token", "auto",
+                 env=env) as p:
+        p.wait_log(f"listening on .*, token {token}")
+        p.stop()
+    with Program(SENDER, "--source", "test", "--http-port", 0, "--auth-token", "") as p:
+        assert p.end()[0] == 2 and "--auth-token" in p.log
+
+
 def test_others_than_this_machine_need_a_token_that_is_made_and_kept(tmp_path):
     env = {"STATE_DIRECTORY": str(tmp_path / "state" / "deep")}
     seen = set()
