@@ -86,6 +86,15 @@ def test_nothing_to_see_is_503_with_the_reason():
         p.stop()
 
 
+def test_what_is_wrong_is_said_without_passwords():
+    with site("--input", "http://me:secret@127.0.0.1:1/live?key=secret", source=None, size=()) as p:
+        p.wait_log("127.0.0.1:1/live.*refused")
+        r = get(p.port, "/healthz")
+        assert r.status == 503 and b"127.0.0.1:1/live" in r.body, r
+        assert b"secret" not in r.body and "secret" not in p.log
+        p.stop()
+
+
 def test_health_is_200_while_frames_flow():
     with site() as p:
         wait_for(lambda: get(p.port, "/healthz").status == 200, "frames")
