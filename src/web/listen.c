@@ -107,16 +107,21 @@ static bool is_any(const char *address)
 static void describe(const struct web *w, const struct web_listener *l,
                      const struct web_place *place, struct web_spot *out)
 {
-    const char *address = place->address, *host = *w->host ? w->host : "localhost";
+    const char *address = place->address, *own = *w->host ? w->host : "localhost", *host = own;
     *out = (struct web_spot){ .exposed = !sock_loopback(l->fd), .port = l->port };
     if (l->port == 0) {
         (void)snprintf(out->name, sizeof out->name, "%s", l->path ? l->path : "a UNIX socket");
         return;
     }
-    bool any = place->fd >= 0 || is_any(address);
-    (void)snprintf(out->name, sizeof out->name, "%s port %d", any ? "all addresses" : address,
-                   out->port);
-    host = any ? host : address;
+    if (place->fd >= 0) {
+        address = "systemd's";
+        host = out->exposed ? own : "localhost";
+    } else if (is_any(address)) {
+        address = "all addresses";
+    } else {
+        host = address;
+    }
+    (void)snprintf(out->name, sizeof out->name, "%s port %d", address, out->port);
     (void)snprintf(out->url, sizeof out->url, strchr(host, ':') ? "//[%s]:%d" : "//%s:%d", host,
                    out->port);
 }

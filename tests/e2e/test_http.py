@@ -189,7 +189,8 @@ def test_sockets_may_be_systemds(tmp_path):
         passed = {"pass_fds": (http.fileno(), ws.fileno())}
         with Program(sys.executable, "-c", launch, ws.fileno(), http.fileno(), SENDER, "--source", "test",
                      "--http-port", "systemd", "--ws-port", "systemd", **passed) as p:
-            p.wait_log("http: listening on")
+            p.wait_log("http: listening on systemd's port")
+            assert "token" not in p.log  # they are this machine's alone
             assert get(http.getsockname()[1], "/nowhere").status == 404
             assert get(ws.getsockname()[1], "/").status == 426
             p.stop()
