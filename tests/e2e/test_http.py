@@ -439,6 +439,16 @@ def test_one_viewer_too_many_is_turned_away():
     assert summary["outputs"][0]["rejected"] >= 1
 
 
+def test_each_kind_of_viewer_has_its_places():
+    with site("--max-clients", 1, ws=True) as p, visit(p.port) as mjpeg, visit(p.ws) as ws:
+        mjpeg.stream()
+        assert ws.upgrade().status == 101
+        assert get(p.port, "/stream").status == 503
+        with visit(p.port) as v:  # the same kind by the other port
+            assert v.upgrade("/ws").status == 503
+        p.stop()
+
+
 def test_a_frozen_viewer_disturbs_nobody_and_is_closed():
     with site(size=("--width", 1280, "--height", 720)) as p:
         frozen = visit(p.port, receive_bytes=4096)
