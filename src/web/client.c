@@ -216,8 +216,8 @@ void client_send(struct client *c, const struct client_out *out, bool close)
 {
     c->out = *out;
     if (out->release) {
-        c->web->buffered += out->body_size;
-        web_bound_memory(c->web, c);
+        c->web->buffered +=
+            out->body_size; /* many may have the same frame: no reason to act at once */
     }
     c->close = close || c->web->stopping;
     enter(c, CLIENT_SENDING);

@@ -99,6 +99,7 @@ static void expire(struct web *w, int64_t now_us)
     while ((c = TAILQ_FIRST(&w->waiting)) != NULL && c->deadline_us <= now_us) {
         client_expire(c);
     }
+    web_bound_memory(w, NULL);
 }
 
 static void on_sweep(int fd, short what, void *arg)

@@ -19,9 +19,9 @@
 #define CONTROL_BIT 8     /* in an opcode */
 #define READ_A_TURN ((size_t)65536)
 #define ANSWERS_MAX 64 /* that a client has asked for in one turn: with more it is none to keep */
-/* Room for all of them: half an answer would have frames of the stream in its middle. */
-#define ANSWER_BYTES                                                                               \
-    ((size_t)ANSWERS_MAX * (2 + 125)) /* control frames are no longer (RFC 6455, 5.5) */
+/* Room for all of them: half an answer would have frames of the stream in its middle. Control frames are no
+ * longer than that (RFC 6455, 5.5). */
+#define ANSWER_BYTES ((size_t)ANSWERS_MAX * (2 + 125))
 
 /* ---- pure ---- */
 
