@@ -14,7 +14,7 @@ struct serve_config {
     bool all;            /* --serve: every one of them at its usual place */
     const char *address; /* to listen on; never NULL */
     int64_t max_clients; /* for each of them */
-    const char *token;   /* NULL or "auto": one is made on other addresses than loopback; "none" */
+    const char *token;   /* "auto": one is made; "none"; NULL: none on loopback, elsewhere auto */
     struct option_list origins;     /* of other sites whose pages may ask for things */
     const char *tls_cert, *tls_key; /* PEM files; NULL = plain */
 };

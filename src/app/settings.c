@@ -65,9 +65,9 @@ static const struct option_def serve_options[] = {
     { .name = "auth-token",
       .type = OPTION_STRING,
       .offset = SERVE(token),
-      .value = "auto",
       .arg = "TOKEN|auto|none",
-      .help = "what web visitors must know (auto: made and kept, needed but on loopback)" },
+      .help = "what web visitors must know; auto: one is made and kept (default: auto, on loopback "
+              "none)" },
     { .name = "allow-origin",
       .type = OPTION_LIST,
       .offset = SERVE(origins),
@@ -226,6 +226,9 @@ static int check_sinks(struct settings *s, struct err *err)
     }
     if ((s->serve.tls_cert == NULL) != (s->serve.tls_key == NULL)) {
         return err_set(err, -EINVAL, "--tls-cert and --tls-key: give both or none");
+    }
+    if (s->serve.token && !*s->serve.token) {
+        return err_set(err, -EINVAL, "--auth-token '': give a token, or auto, or none");
     }
     return any ? 0 : err_set(err, -EINVAL, "no output: say where to send it with --dest-ip HOST");
 }

@@ -20,7 +20,6 @@ struct site {
     struct web_feed *mjpeg, *h264;
     unsigned refs;
     bool started, stopped;
-    bool has_token;
     char made[TOKEN_SIZE]; /* the token, if it is one of ours: then the log may show it */
 };
 
@@ -96,18 +95,18 @@ static int make_token(struct site *s, struct err *err)
 /* What visitors of a new listener must know. */
 static int need_token(struct site *s, const struct web_spot *spot, struct err *err)
 {
-    const char *token = s->env->serve->token;
-    int code = 0;
-    if (!token || strcmp(token, "auto") == 0) {
-        code = spot->exposed && !s->has_token ? make_token(s, err) : 0;
-        s->has_token |= spot->exposed;
-    } else if (strcmp(token, "none") != 0) {
-        code = web_set_token(s->web, token);
-        s->has_token = true;
-    } else if (spot->exposed) {
+    const char *given = s->env->serve->token;
+    const char *token = given ? given : spot->exposed ? "auto" : "none";
+    if (strcmp(token, "auto") == 0) {
+        return *s->made ? 0 : make_token(s, err);
+    }
+    if (strcmp(token, "none") != 0) {
+        return web_set_token(s->web, token);
+    }
+    if (spot->exposed) {
         log_warn("anybody who can reach %s can watch: --auth-token is none", spot->name);
     }
-    return code;
+    return 0;
 }
 
 int site_listen(struct site *s, const struct web_place *place, struct err *err)
@@ -121,7 +120,7 @@ int site_listen(struct site *s, const struct web_place *place, struct err *err)
     const char *kind = place->bit == SITE_WS ? "ws" : "http",
                *s_tls = web_is_secure(s->web) ? "s" : "";
     if (spot.port == 0) {
-        log_info("%s: listening on %s", kind, spot.name);
+        log_info("%s: listening on %s%s%s", kind, spot.name, *s->made ? ", token " : "", s->made);
         return 0;
     }
     log_info("%s: listening on %s: %s%s:%s/%s%s", kind, spot.name, kind, s_tls, spot.url,

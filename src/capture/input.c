@@ -20,6 +20,7 @@
 #include "pcs/frame.h"
 #include "pcs/log.h"
 #include "pcs/stop.h"
+#include "pcs/text.h"
 #include "pcs/thread.h"
 
 #define RAW_BYTES   "65536"
@@ -38,6 +39,7 @@ struct input_config {
 
 struct source {
     const struct input_config *config;
+    char name[200]; /* of the input, for logs and viewers: without passwords */
     struct source_wish wish;
     struct stop *stop;
     AVIOContext *pipe; /* when the input is one */
@@ -128,13 +130,13 @@ static int fail(const struct source *s, int av_code, const char *what, struct er
         return -ECANCELED;
     }
     if (av_code == AVERROR_EXIT) {
-        return err_set(err, -ETIMEDOUT, "--input %s: nothing came for %d s", s->config->url,
+        return err_set(err, -ETIMEDOUT, "--input %s: nothing came for %d s", s->name,
                        (int)(s->patience_us / CLOCK_S));
     }
     (void)av_strerror(av_code, text, sizeof text); /* unknown codes give a text, too */
     bool useless = is_local(s->config->url) || av_code == AVERROR_PROTOCOL_NOT_FOUND ||
                    av_code == AVERROR_DEMUXER_NOT_FOUND;
-    return err_set(err, useless ? -EINVAL : -EIO, "--input %s: %s: %s", s->config->url, what, text);
+    return err_set(err, useless ? -EINVAL : -EIO, "--input %s: %s: %s", s->name, what, text);
 }
 
 static void input_close(struct source *s)
@@ -196,7 +198,7 @@ static int find_stream(struct source *s, struct err *err)
     int index = av_find_best_stream(s->demux, AVMEDIA_TYPE_VIDEO, -1, -1, NULL, 0);
     if (index < 0) {
         return err_set(err, is_local(s->config->url) ? -EINVAL : -EIO,
-                       "--input %s: there is no video in it", s->config->url);
+                       "--input %s: there is no video in it", s->name);
     }
     for (unsigned i = 0; i < s->demux->nb_streams; i++) {
         s->demux->streams[i]->discard = i == (unsigned)index ? AVDISCARD_DEFAULT : AVDISCARD_ALL;
@@ -206,8 +208,8 @@ static int find_stream(struct source *s, struct err *err)
     if (p->width < 1 || p->height < 1 || p->width > FORMAT_MAX_SIZE ||
         p->height > FORMAT_MAX_SIZE) {
         return err_set(err, is_local(s->config->url) ? -EINVAL : -EIO,
-                       "--input %s: a picture size of %dx%d is not supported", s->config->url,
-                       p->width, p->height);
+                       "--input %s: a picture size of %dx%d is not supported", s->name, p->width,
+                       p->height);
     }
     return 0;
 }
@@ -302,13 +304,12 @@ static void set_rate(struct source *s)
 static void log_opened(const struct source *s)
 {
     char text[64];
-    log_info("%s: %s, %s%s", s->config->url, format_describe(&s->format, text, sizeof text),
+    log_info("%s: %s, %s%s", s->name, format_describe(&s->format, text, sizeof text),
              s->decoder ? "decoded from " : "passed through",
              s->decoder ? avcodec_get_name(s->stream->codecpar->codec_id) : "");
     if ((s->wish.width > 0 && s->wish.width != s->format.width) ||
         (s->wish.height > 0 && s->wish.height != s->format.height)) {
-        log_warn("%s: the input's size stays; --width and --height are for cameras",
-                 s->config->url);
+        log_warn("%s: the input's size stays; --width and --height are for cameras", s->name);
     }
 }
 
@@ -345,6 +346,9 @@ static int input_open(struct source **out, const struct source_wish *wish, const
     s->wish = *wish;
     s->stop = stop;
     s->timer = -1;
+    if (s->config->url) {
+        text_show_url(s->config->url, s->name, sizeof s->name);
+    }
     int code = s->config->url ? start(s, err)
                               : err_set(err, -EINVAL, "--source input needs --input");
     if (code < 0) {
@@ -387,13 +391,13 @@ static int rewind_input(struct source *s)
 static int at_end(struct source *s, struct err *err)
 {
     if (s->live && !s->pipe) {
-        return err_set(err, -EIO, "--input %s: the stream ended", s->config->url);
+        return err_set(err, -EIO, "--input %s: the stream ended", s->name);
     }
     if (!s->config->loop || !s->any || s->pipe) {
         return -ENODATA;
     }
     if (rewind_input(s) < 0) {
-        log_warn("%s: cannot be read again, so --loop ends here", s->config->url);
+        log_warn("%s: cannot be read again, so --loop ends here", s->name);
         return -ENODATA;
     }
     return -EAGAIN;

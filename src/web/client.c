@@ -57,6 +57,7 @@ static void enter(struct client *c, enum client_state state)
 static void drop_out(struct client *c)
 {
     if (c->out.release) {
+        c->web->buffered -= c->out.body_size;
         c->out.release(c->out.arg);
     }
     free(c->out.head);
@@ -78,8 +79,14 @@ static bool reserve(struct client *c, size_t space)
     if (bytes) {
         c->in.bytes = bytes;
         set_space(c, space);
+        web_bound_memory(c->web, c);
     }
     return bytes != NULL;
+}
+
+bool client_holds(const struct client *c)
+{
+    return c->in.space > 0 || c->request || c->out.release;
 }
 
 /* Forget the first `size` bytes that were read. */
@@ -208,6 +215,10 @@ static bool step_reading(struct client *c)
 void client_send(struct client *c, const struct client_out *out, bool close)
 {
     c->out = *out;
+    if (out->release) {
+        c->web->buffered +=
+            out->body_size; /* many may have the same frame: no reason to act at once */
+    }
     c->close = close || c->web->stopping;
     enter(c, CLIENT_SENDING);
     client_kick(c);

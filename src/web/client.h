@@ -51,7 +51,6 @@ struct client {
     enum client_state state;
     bool running; /* a turn is under way: whoever changes the state need not start one */
     bool close;   /* after this reply */
-    bool ended;   /* the client sends no more */
     int64_t deadline_us;
     size_t lingered;
 
@@ -67,6 +66,8 @@ struct client {
 /* Takes the fd, also when it fails. */
 void client_new(struct web_listener *listener, int fd, const char *name);
 void client_free(struct client *c);
+/* Does it keep bytes of a request or a reply? */
+bool client_holds(const struct client *c);
 /* Time is up: what that means depends on what it is doing. Frees it, or gives it a new deadline. */
 void client_expire(struct client *c);
 

@@ -7,13 +7,16 @@
 
 #include "pcs/text.h"
 
+#define EMPTY_MAX 16 /* bytes of empty lines before a request; looked at anew whenever more comes */
+
 /* ---- the head ---- */
 
 size_t http_head_size(const char *bytes, size_t size, size_t *scanned)
 {
     size_t at = *scanned;
     /* Empty lines before a request are to be ignored (RFC 9112, 2.2). */
-    while (*scanned == 0 && at < size && (bytes[at] == '\r' || bytes[at] == '\n')) {
+    while (*scanned == 0 && at < size && at < EMPTY_MAX &&
+           (bytes[at] == '\r' || bytes[at] == '\n')) {
         at++;
     }
     const char *nl;
@@ -53,18 +56,24 @@ static bool is_token(const char *s)
     return true;
 }
 
+/* What is left of a head, and by what its lines have ended so far. */
+struct lines {
+    char *at, *end;
+    bool crlf, bare;
+};
+
 /* Cut the next line off, without its end. NULL: there is no other. */
-static char *next_line(char **at, char *end)
+static char *next_line(struct lines *lines)
 {
-    char *line = *at, *nl = memchr(line, '\n', (size_t)(end - line));
+    char *line = lines->at, *nl = memchr(line, '\n', (size_t)(lines->end - line));
     if (!nl) {
         return NULL;
     }
-    *at = nl + 1;
-    if (nl > line && nl[-1] == '\r') {
-        nl--;
-    }
-    *nl = '\0';
+    lines->at = nl + 1;
+    bool crlf = nl > line && nl[-1] == '\r';
+    lines->crlf |= crlf;
+    lines->bare |= !crlf;
+    nl[crlf ? -1 : 0] = '\0';
     return line;
 }
 
@@ -148,16 +157,27 @@ static size_t count_fields(const struct http_head *head, const char *name)
     return n;
 }
 
-bool http_has_token(const char *list, const char *token)
+/* Is `token` one of the comma-separated list's? */
+static bool has_token(const char *list, const char *token)
 {
     size_t size = strlen(token);
-    for (const char *at = list; at && *at;) {
+    for (const char *at = list; *at;) {
         at += strspn(at, " \t,");
         size_t n = strcspn(at, " \t,");
         if (n == size && strncasecmp(at, token, n) == 0) {
             return true;
         }
         at += strcspn(at, ","); /* parameters of a token do not matter here */
+    }
+    return false;
+}
+
+bool http_lists(const struct http_head *head, const char *name, const char *token)
+{
+    for (size_t i = 0; i < head->field_count; i++) {
+        if (strcasecmp(head->field[i].name, name) == 0 && has_token(head->field[i].value, token)) {
+            return true;
+        }
     }
     return false;
 }
@@ -183,9 +203,8 @@ static int parse_length(const char *value, uint64_t *out)
 static int judge(struct http_head *out)
 {
     size_t lengths = count_fields(out, "Content-Length"), hosts = count_fields(out, "Host");
-    const char *connection = http_find(out, "Connection");
-    out->close = http_has_token(connection, "close") ||
-                 (out->minor == 0 && !http_has_token(connection, "keep-alive"));
+    out->close = http_lists(out, "Connection", "close") ||
+                 (out->minor == 0 && !http_lists(out, "Connection", "keep-alive"));
     const char *expect = http_find(out, "Expect");
     out->expect_continue = expect && out->minor > 0 && strcasecmp(expect, "100-continue") == 0;
     if (lengths > 1 || hosts > 1 || (out->minor > 0 && hosts == 0)) {
@@ -199,7 +218,8 @@ static int judge(struct http_head *out)
 
 int http_parse(char *bytes, size_t size, struct http_head *out)
 {
-    char *at = bytes, *end = bytes + size, *line;
+    struct lines lines = { .at = bytes, .end = bytes + size };
+    char *line;
     out->field_count = 0;
     out->body_size = 0;
     out->method = out->target = "";
@@ -207,14 +227,18 @@ int http_parse(char *bytes, size_t size, struct http_head *out)
         return -400;
     }
     do {
-        line = next_line(&at, end);
+        lines.crlf = lines.bare = false;
+        line = next_line(&lines);
     } while (line && !*line);
     if (!line || !is_clean(line)) {
         return -400;
     }
     int code = parse_request_line(line, out);
-    while (code == 0 && (line = next_line(&at, end)) && *line) {
+    while (code == 0 && (line = next_line(&lines)) && *line) {
         code = is_clean(line) ? parse_field(line, out) : -400;
+    }
+    if (code == 0 && lines.crlf && lines.bare) {
+        return -400; /* whoever forwarded this may have taken two of its lines for one */
     }
     return code == 0 ? judge(out) : code;
 }

@@ -27,17 +27,18 @@ struct http_head {
 };
 
 /* Bytes up to and with the empty line that ends the head, 0 = not there yet. `*scanned` (0 at first) keeps
- * what need not be looked at again. Empty lines in front of it are part of it. */
+ * what need not be looked at again. A few empty lines in front of it are part of it. */
 size_t http_head_size(const char *bytes, size_t size, size_t *scanned);
 
-/* 0, or minus the HTTP status of the refusal. `size` is http_head_size's. */
+/* 0, or minus the HTTP status of the refusal. `size` is http_head_size's. Lines end by CR LF or all by LF alone,
+ * as people type them. */
 int http_parse(char *bytes, size_t size, struct http_head *out);
 
 /* The first header line of that name, or NULL. */
 const char *http_find(const struct http_head *head, const char *name);
 
-/* Is `token` one of the comma-separated list's? Without regard to case; NULL lists none. */
-bool http_has_token(const char *list, const char *token);
+/* Is `token` in the comma-separated lists of the header lines of that name? Without regard to case. */
+bool http_lists(const struct http_head *head, const char *name, const char *token);
 
 /*
  * Take a target apart, in place: "/a%20b?c=d" to the path "/a b" and the query "c=d", which may be NULL;

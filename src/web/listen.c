@@ -8,10 +8,12 @@
 #include <unistd.h>
 
 #include "client.h"
+#include "pcs/clock.h"
+#include "pcs/log.h"
 #include "pcs/sock.h"
 #include "server.h"
 
-#define ACCEPTS_A_TURN 64
+#define ACCEPTS_A_TURN 16 /* each may cost a handshake */
 
 /* ---- in the web thread ---- */
 
@@ -38,7 +40,7 @@ void listeners_resume(struct web *w)
 static bool make_room(struct web *w)
 {
     struct client *oldest = TAILQ_FIRST(&w->waiting);
-    if (w->connections < w->max_connections && w->buffered < WEB_BUFFERED_MAX) {
+    if (w->connections < w->max_connections) {
         return true;
     }
     if (oldest) {
@@ -61,6 +63,8 @@ static void on_accept(int listener, short what, void *arg)
             return;
         }
         if (code < 0) { /* no more descriptors: not before some are free */
+            log_limited(&w->no_fds, 10 * CLOCK_S, LOG_WARN, "web: visitors have to wait: %s",
+                        err_text(code));
             set_paused(w, true);
             return;
         }
@@ -103,16 +107,21 @@ static bool is_any(const char *address)
 static void describe(const struct web *w, const struct web_listener *l,
                      const struct web_place *place, struct web_spot *out)
 {
-    const char *address = place->address, *host = *w->host ? w->host : "localhost";
+    const char *address = place->address, *own = *w->host ? w->host : "localhost", *host = own;
     *out = (struct web_spot){ .exposed = !sock_loopback(l->fd), .port = l->port };
     if (l->port == 0) {
         (void)snprintf(out->name, sizeof out->name, "%s", l->path ? l->path : "a UNIX socket");
         return;
     }
-    bool any = place->fd >= 0 || is_any(address);
-    (void)snprintf(out->name, sizeof out->name, "%s port %d", any ? "all addresses" : address,
-                   out->port);
-    host = any ? host : address;
+    if (place->fd >= 0) {
+        address = "systemd's";
+        host = out->exposed ? own : "localhost";
+    } else if (is_any(address)) {
+        address = "all addresses";
+    } else {
+        host = address;
+    }
+    (void)snprintf(out->name, sizeof out->name, "%s port %d", address, out->port);
     (void)snprintf(out->url, sizeof out->url, strchr(host, ':') ? "//[%s]:%d" : "//%s:%d", host,
                    out->port);
 }

@@ -95,10 +95,11 @@ static void send_reply(struct client *c, struct web_request *r, int status, cons
     char head[REPLY_HEAD];
     size_t n = reply_start(c, r, status, head);
     bool empty = status == 204 || status == 304;
+    bool endless = r && r->is_head && !out->body; /* what GET would send has no length */
     if (type && !empty) {
         n += (size_t)snprintf(head + n, sizeof head - n, "Content-Type: %.100s\r\n", type);
     }
-    if (!empty) {
+    if (!empty && !endless) {
         n += (size_t)snprintf(head + n, sizeof head - n, "Content-Length: %zu\r\n", out->body_size);
     }
     bool keeps = r && r->head.minor == 0 && !close;
@@ -181,7 +182,7 @@ void web_reply_frame(struct web_request *r, const struct frame *frame)
 void web_reply_file(struct web_request *r, const struct web_file *file)
 {
     const char *known = web_header(r, "If-None-Match");
-    bool gzip = file->gzip && http_has_token(web_header(r, "Accept-Encoding"), "gzip");
+    bool gzip = file->gzip && http_lists(&r->head, "Accept-Encoding", "gzip");
     if (file->csp) {
         (void)web_add_header(r, "Content-Security-Policy", file->csp);
     }

@@ -99,8 +99,12 @@ int request_new(struct client *c, size_t head_size)
     r->path = (char *)"";
     c->request = r;
     c->web->buffered += sizeof *r + head_size;
+    web_bound_memory(c->web, c);
     memcpy(r->bytes, c->in.bytes, head_size);
     int code = http_parse(r->bytes, head_size, &r->head);
+    if (code == 0 && c->web->buffered > c->web->max_buffered) {
+        code = -503; /* for those that are being answered */
+    }
     if (code < 0) {
         r->head.body_size = 0;
         return code;

@@ -18,7 +18,8 @@
 #include "pcs/sock.h"
 #include "pcs/tls.h"
 
-#define SPARE_FDS 256 /* for the rest of the program */
+#define SPARE_FDS        256 /* for the rest of the program */
+#define CALLBACKS_A_POLL 32  /* then the kernel is asked who else has something to do */
 
 struct web_job {
     struct web_job *next;
@@ -45,6 +46,17 @@ void web_take_client(struct web *w)
 void web_drop_client(struct web *w)
 {
     atomic_fetch_sub_explicit(&w->clients, 1, memory_order_relaxed);
+}
+
+void web_bound_memory(struct web *w, const struct client *but)
+{
+    struct client *c, *next;
+    for (c = TAILQ_FIRST(&w->waiting); c && w->buffered > w->max_buffered; c = next) {
+        next = TAILQ_NEXT(c, link);
+        if (c != but && client_holds(c)) {
+            client_free(c);
+        }
+    }
 }
 
 static void begin_stop(struct web *w);
@@ -87,9 +99,7 @@ static void expire(struct web *w, int64_t now_us)
     while ((c = TAILQ_FIRST(&w->waiting)) != NULL && c->deadline_us <= now_us) {
         client_expire(c);
     }
-    while (w->buffered >= WEB_BUFFERED_MAX && (c = TAILQ_FIRST(&w->waiting)) != NULL) {
-        client_free(c);
-    }
+    web_bound_memory(w, NULL);
 }
 
 static void on_sweep(int fd, short what, void *arg)
@@ -106,6 +116,7 @@ static void on_sweep(int fd, short what, void *arg)
         feed_sweep(feed, now_us);
     }
     listeners_resume(w);
+    (void)event_base_loopbreak(w->base); /* always works; see run */
 }
 
 /* ---- the end ---- */
@@ -152,11 +163,11 @@ static bool finished(const struct web *w)
     return TAILQ_EMPTY(&w->others);
 }
 
+/* The loop comes back when there is nothing more to do, and, however busy it is kept, with each sweep. */
 static void run(void *arg)
 {
     struct web *w = arg;
-    const struct timeval second = { .tv_sec = 1 }, soon = { .tv_usec = 20000 };
-    (void)event_add(w->sweep, &second); /* cannot fail: its memory is there */
+    const struct timeval soon = { .tv_usec = 20000 };
     bool hurried = false;
     while (!finished(w)) {
         if (w->stopping && !hurried) {
@@ -242,27 +253,41 @@ static size_t raise_limits(void)
     return limit.rlim_cur > 2 * SPARE_FDS ? limit.rlim_cur - SPARE_FDS : limit.rlim_cur / 2;
 }
 
-static int prepare(struct web *w)
+/* Who has more to do each time it is asked stays active; without a limit the loop would see to nobody else. */
+static struct event_base *make_base(void)
 {
-    size_t most = w->tls ? WEB_TLS_CONNECTIONS : WEB_CONNECTIONS, fds = raise_limits();
+    static const struct timeval slice = { .tv_usec = 1000 };
     struct event_config *config = event_config_new();
-    w->max_clients = (size_t)w->config.serve->max_clients;
-    most += w->max_clients;
-    w->max_connections = fds < most ? fds : most;
-    w->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    struct event_base *base = NULL;
     if (config && event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK) == 0 &&
-        event_config_require_features(config, EV_FEATURE_ET) == 0) {
-        w->base = event_base_new_with_config(config);
+        event_config_require_features(config, EV_FEATURE_ET) == 0 &&
+        event_config_set_max_dispatch_interval(config, &slice, CALLBACKS_A_POLL, 0) == 0) {
+        base = event_base_new_with_config(config);
     }
     if (config) {
         event_config_free(config);
     }
+    return base;
+}
+
+static int prepare(struct web *w)
+{
+    const struct timeval second = { .tv_sec = 1 };
+    size_t most = w->tls ? WEB_TLS_CONNECTIONS : WEB_CONNECTIONS, fds = raise_limits();
+    w->max_clients = (size_t)w->config.serve->max_clients;
+    most += w->max_clients;
+    w->max_connections = fds < most ? fds : most;
+    w->max_buffered = WEB_BUFFERED_MAX;
+    w->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    w->base = make_base();
     if (!w->base || w->wake_fd < 0) {
         return -ENOMEM;
     }
     w->wake = event_new(w->base, w->wake_fd, EV_READ | EV_PERSIST, on_wake, w);
     w->sweep = event_new(w->base, -1, EV_PERSIST, on_sweep, w);
-    return w->wake && w->sweep && event_add(w->wake, NULL) == 0 ? 0 : -ENOMEM;
+    bool ok = w->wake && w->sweep && event_add(w->wake, NULL) == 0 &&
+              event_add(w->sweep, &second) == 0;
+    return ok ? 0 : -ENOMEM;
 }
 
 int web_new(struct web **out, const struct web_config *config, struct err *err)

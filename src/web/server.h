@@ -11,12 +11,13 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "pcs/log.h"
 #include "pcs/stats.h"
 #include "pcs/thread.h"
 #include "web.h"
 
 #define WEB_REQUEST_MAX     ((size_t)65536)    /* head and body together */
-#define WEB_BUFFERED_MAX    ((size_t)32 << 20) /* of all requests under way */
+#define WEB_BUFFERED_MAX    ((size_t)64 << 20) /* of all requests and replies under way */
 #define WEB_WAIT_US         ((int64_t)10000000) /* for a request, and for progress of a reply or a stream */
 #define WEB_LISTENERS       4
 #define WEB_CONNECTIONS     16384
@@ -47,7 +48,7 @@ struct web {
     struct tls_server *tls; /* NULL: plain */
     char *token;
     char host[65]; /* this machine's name */
-    size_t max_clients, max_connections;
+    size_t max_clients, max_connections, max_buffered;
     struct web_listener listener[WEB_LISTENERS];
     size_t listener_count;
     struct feed_list feeds;
@@ -61,8 +62,9 @@ struct web {
         waiting; /* for a request or to get rid of a reply: the longest waiting first */
     struct client_list others; /* answering and streaming */
     size_t connections, buffered;
-    bool awake;    /* said so to the watchdog in this turn */
-    bool paused;   /* no more connections can be accepted for now */
+    bool awake;  /* said so to the watchdog in this turn */
+    bool paused; /* no more connections can be accepted for now */
+    struct log_limit no_fds;
     bool stopping; /* no more requests */
     uint64_t next_id;
 
@@ -81,6 +83,8 @@ void web_woken(struct web *web); /* first thing in every callback of the loop */
 /* A streaming client more, or less. */
 void web_take_client(struct web *web);
 void web_drop_client(struct web *web);
+/* Requests and replies keep at most max_buffered, and what `but` does: who has waited longest goes first. */
+void web_bound_memory(struct web *web, const struct client *but);
 
 /* ---- listeners ---- */
 

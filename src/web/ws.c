@@ -15,10 +15,13 @@
 #include "pcs/frame.h"
 #include "request_internal.h"
 
-#define MESSAGE_MAX  65536 /* of a client */
-#define READ_A_TURN  ((size_t)65536)
-#define ANSWERS_MAX  64 /* that a client has asked for and not taken: then it is none to keep */
-#define ANSWER_BYTES 1024
+#define MESSAGE_MAX 65536 /* of a client */
+#define CONTROL_BIT 8     /* in an opcode */
+#define READ_A_TURN ((size_t)65536)
+#define ANSWERS_MAX 64 /* that a client has asked for in one turn: with more it is none to keep */
+/* Room for all of them: half an answer would have frames of the stream in its middle. Control frames are no
+ * longer than that (RFC 6455, 5.5). */
+#define ANSWER_BYTES ((size_t)ANSWERS_MAX * (2 + 125))
 
 /* ---- pure ---- */
 
@@ -54,8 +57,8 @@ int ws_check(const struct web_request *r)
 {
     char accept[WS_ACCEPT_SIZE];
     const char *version = web_header(r, "Sec-WebSocket-Version");
-    if (!http_has_token(web_header(r, "Upgrade"), "websocket") ||
-        !http_has_token(web_header(r, "Connection"), "upgrade")) {
+    if (!http_lists(&r->head, "Upgrade", "websocket") ||
+        !http_lists(&r->head, "Connection", "upgrade")) {
         return 426;
     }
     if (r->head.minor == 0 || r->is_head || r->method != WEB_GET) {
@@ -104,6 +107,7 @@ struct ws {
     void *arg;
     size_t budget; /* that may still be read in this turn */
     bool gone, failed;
+    uint64_t message; /* bytes of the one that is coming, so far */
     size_t answered;
     uint8_t answer[ANSWER_BYTES];
 };
@@ -143,12 +147,17 @@ static ssize_t on_write(wslay_event_context_ptr context, const uint8_t *data, si
     return (ssize_t)n;
 }
 
-/* wslay looks at the length only when that much has come; here it is known with the first byte. */
+/* Known with the first byte of a frame. wslay adds up only what it keeps. */
 static void on_frame(wslay_event_context_ptr context,
                      const struct wslay_event_on_frame_recv_start_arg *frame, void *arg)
 {
-    (void)arg;
-    if (frame->payload_length > MESSAGE_MAX) {
+    struct ws *ws = arg;
+    if (frame->opcode & CONTROL_BIT) {
+        return;
+    }
+    ws->message = frame->opcode == WSLAY_CONTINUATION_FRAME ? ws->message : 0;
+    ws->message += frame->payload_length; /* 63 bits, and the end of it when that is too much */
+    if (ws->message > MESSAGE_MAX) {
         (void)wslay_event_queue_close(context, WSLAY_CODE_MESSAGE_TOO_BIG, NULL, 0);
         wslay_event_shutdown_read(context);
     }
@@ -168,7 +177,9 @@ struct ws *ws_new(ssize_t (*read)(void *arg, void *to, size_t size), void *arg)
     }
     ws->read = read;
     ws->arg = arg;
-    wslay_event_config_set_max_recv_msg_length(ws->context, MESSAGE_MAX);
+    wslay_event_config_set_max_recv_msg_length(ws->context, UINT64_MAX); /* see on_frame */
+    /* It would keep each piece of a message by itself: a hundred bytes for one. */
+    wslay_event_config_set_no_buffering(ws->context, 1);
     return ws;
 }
 
@@ -207,7 +218,7 @@ struct part *ws_take_answer(struct ws *ws)
         return NULL;
     }
     if (!ws->failed) {
-        (void)wslay_event_send(ws->context); /* what has no room now, is taken next time */
+        (void)wslay_event_send(ws->context); /* there is room for all */
     }
     struct part *part = part_new(NULL, ws->answer, ws->answered, NULL, 0);
     ws->answered = 0;

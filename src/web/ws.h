@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * WebSocket (RFC 6455): the handshake, our messages' heads, and, by wslay, what clients send. Of that only
- * pings and the end matter; messages are read, checked and thrown away, at most 64 KiB each.
+ * pings and the end matter; messages are read, checked and thrown away at once, at most 64 KiB each.
  * Life: ws_new/ws_free, by the viewer. Threads: the web thread; the pure functions any.
  */
 #pragma once

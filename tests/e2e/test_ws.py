@@ -138,6 +138,31 @@ def test_a_wrong_frame_ends_it(shared, name):
         good.access_unit()
 
 
+def test_a_message_in_crumbs_costs_no_memory():
+    with site(ws=True) as p:
+        crowd = [open_ws(p) for _ in range(20)]
+        for v in crowd:
+            v.access_unit()
+        before = p.rss_kb()
+        first, crumb = b"\x02\x81\0\0\0\0x", b"\0\x81\0\0\0\0x"
+        for v in crowd:
+            v.sock.setblocking(False)
+            for data in (first, *[crumb * 1000] * 60):
+                while data:
+                    with contextlib.suppress(BlockingIOError):
+                        data = data[v.sock.send(data):]
+                    with contextlib.suppress(BlockingIOError):
+                        v.rest += v.sock.recv(1 << 20)  # so that it does not fall behind
+            v.sock.settimeout(10 * SLOW)
+            v.say(9, b"read")
+            while v.frame()[0] != 10:
+                pass
+        assert SANITIZED or p.rss_kb() < before + 20000, (before, p.rss_kb())
+        for v in crowd:
+            v.close()
+        p.stop()
+
+
 def test_a_flood_of_pings_is_ended_or_answered(shared):
     with open_ws(shared) as v, open_ws(shared) as good:
         v.sock.settimeout(2)

@@ -3,6 +3,7 @@
 
 PCS_FAULT_STEP=1 tries every allocation; the default takes each of the first and then bigger steps.
 """
+import contextlib
 import os
 import re
 import socket
@@ -11,6 +12,7 @@ import time
 
 import pytest
 from pcs import RECEIVER, SENDER, Program, free_port, receiver, sender
+from web import visit
 
 LIBRARY = os.environ["PCS_FAILMALLOC"]
 STEP = int(os.environ.get("PCS_FAULT_STEP", "0"))
@@ -75,6 +77,37 @@ def test_services(tmp_path, always):
                 client.sendto(b"REGISTER_CLIENT", ("127.0.0.1", udp))
             failed += check(s, at)
             r.kill()
+    assert failed > 10, "the library did not work"
+
+
+def visit_everything(s):
+    """All kinds of visitors in turn, as long as there is somebody to visit."""
+    port = int(re.search(r"http: listening on .* port (\d+)", s.log)[1])
+    while s.process.poll() is None:
+        for path in ("/stream", "/ws", "/snapshot", "/", "/stats", "/metrics", "/api/v1/settings", "/nowhere"):
+            with contextlib.suppress(OSError, EOFError, AssertionError, ValueError), visit(port, timeout=1) as v:
+                if path == "/stream":
+                    v.stream()
+                    v.part()
+                elif path == "/ws":
+                    v.upgrade(path)
+                    v.access_unit()
+                else:
+                    v.ask(path, "Connection: close", "Accept: text/html")
+                    v.reply()
+
+
+@pytest.mark.parametrize("always", [False, True])
+def test_web(always):
+    failed = 0
+    for at in PLACES:
+        with Program(SENDER, "--source", "test", *CAMERA[:4], "--duration", "700ms", "--http-port", 0,
+                     env=failing(at, always)) as s:
+            while s.process.poll() is None and "http: listening" not in s.log:
+                time.sleep(0.01)
+            if "http: listening" in s.log:
+                visit_everything(s)
+            failed += check(s, at)
     assert failed > 10, "the library did not work"
 
 

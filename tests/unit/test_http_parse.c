@@ -61,6 +61,34 @@ static void test_request_is_taken_apart(void **state)
     assert_false(h.close || h.expect_continue);
 }
 
+/* Some take a bare LF for the end of a line and others for a part of it: what they disagree about is refused,
+ * what nobody could have forwarded otherwise is not. */
+static void test_lines_end_in_one_way(void **state)
+{
+    struct http_head h;
+    (void)state;
+    assert_int_equal(parse("GET / HTTP/1.0\nA: b\n\n", &h), 0);
+    assert_int_equal(parse("\n\r\nGET / HTTP/1.0\r\nA: b\r\n\r\n", &h), 0);
+    assert_int_equal(parse("GET / HTTP/1.0\r\nA: b\nContent-Length: 9\r\n\r\n", &h), -400);
+    assert_int_equal(parse("GET / HTTP/1.0\nA: b\r\n\n", &h), -400);
+    assert_int_equal(parse("GET / HTTP/1.0\r\nA: b\r\n\n", &h), -400);
+}
+
+/* … and are not looked at again and again. */
+static void test_empty_lines_without_end_are_no_request(void **state)
+{
+    char bytes[1000];
+    size_t scanned = 0, end = 0, n = 0;
+    struct http_head h;
+    (void)state;
+    memset(bytes, '\n', sizeof bytes);
+    while (end == 0 && n < sizeof bytes) {
+        end = http_head_size(bytes, ++n, &scanned);
+    }
+    assert_in_range(end, 2, 32);
+    assert_int_equal(http_parse(bytes, end, &h), -400);
+}
+
 static void test_who_closes(void **state)
 {
     struct http_head h;
@@ -102,12 +130,25 @@ static void test_body_has_one_length(void **state)
 
 static void test_tokens_of_a_list(void **state)
 {
+    struct http_head h;
     (void)state;
-    assert_true(http_has_token("keep-alive, Upgrade", "upgrade"));
-    assert_true(http_has_token("deflate;q=0.5,gzip;q=1.0, br", "br"));
-    assert_false(http_has_token("keep-alive, Upgraded", "upgrade"));
-    assert_false(http_has_token("", "upgrade"));
-    assert_false(http_has_token(NULL, "upgrade"));
+    assert_int_equal(
+        parse("GET / HTTP/1.1\r\nHost: x\r\nConnection: keep-alive, Upgrade\r\n"
+              "Accept-Encoding: deflate;q=0.5,gzip;q=1.0, br\r\nX: Upgraded\r\nY:\r\n\r\n",
+              &h),
+        0);
+    assert_true(http_lists(&h, "connection", "upgrade"));
+    assert_true(http_lists(&h, "Accept-Encoding", "br"));
+    assert_false(http_lists(&h, "Accept-Encoding", "gzip;q"));
+    assert_false(http_lists(&h, "X", "upgrade"));
+    assert_false(http_lists(&h, "Y", "upgrade"));
+    assert_false(http_lists(&h, "Z", "upgrade"));
+    assert_int_equal(parse("GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n"
+                           "Connection: close\r\n\r\n",
+                           &h),
+                     0);
+    assert_true(http_lists(&h, "Connection", "upgrade") &&
+                h.close); /* a list may have several lines */
 }
 
 static int take_target(const char *text, char **path, char **query)
@@ -172,6 +213,8 @@ int main(void)
         cmocka_unit_test(test_head_ends_at_the_empty_line),
         cmocka_unit_test(test_head_may_come_in_bytes),
         cmocka_unit_test(test_request_is_taken_apart),
+        cmocka_unit_test(test_lines_end_in_one_way),
+        cmocka_unit_test(test_empty_lines_without_end_are_no_request),
         cmocka_unit_test(test_who_closes),
         cmocka_unit_test(test_body_has_one_length),
         cmocka_unit_test(test_tokens_of_a_list),

@@ -285,6 +285,9 @@ static void says_what_is_wrong(void **state)
     expect_error("/etc/passwd", &any, -EINVAL, "/etc/passwd");
     expect_error("nothing://x", &any, -EINVAL, "nothing://x");
     expect_error("tcp://127.0.0.1:1", &any, -EIO, "refused"); /* may come up later */
+    /* Viewers read it in the picture that stands in. */
+    expect_error("http://me:secret@127.0.0.1:1/x?k=secret", &any, -EIO,
+                 "--input http://127.0.0.1:1/x?");
     const char *sound =
         bench_clip(&bench, "sound.wav", 64, 64, 1, "-f lavfi -i sine -t 1 -map 1:a");
     expect_error(sound, &any, -EINVAL, "no video");

@@ -71,6 +71,26 @@ static void cut_characters_go(void **state)
     }
 }
 
+static void check_url(const char *url, const char *want)
+{
+    char text[64];
+    text_show_url(url, text, sizeof text);
+    assert_string_equal(text, want);
+}
+
+static void urls_are_shown_without_secrets(void **state)
+{
+    (void)state;
+    check_url("rtsp://me:p@ss@cam:554/live?key=1", "rtsp://cam:554/live?\u2026");
+    check_url("http://cam/a@b", "http://cam/a@b");
+    check_url("srt://cam:9000?passphrase=x/y@z", "srt://cam:9000?\u2026");
+    check_url("udp://:5000", "udp://:5000");
+    check_url("http://me:pw@", "http://");
+    check_url("/home/me@here/a?b.mp4", "/home/me@here/a?b.mp4");
+    check_url("http://a.very.long.name.that.does.not.fit.into.sixty.four.bytes.example/",
+              "http://a.very.long.name.that.does.not.fit.into.sixty.four.bytes");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -78,6 +98,7 @@ int main(void)
         cmocka_unit_test(control_characters_go),
         cmocka_unit_test(malformed_bytes_go),
         cmocka_unit_test(cut_characters_go),
+        cmocka_unit_test(urls_are_shown_without_secrets),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,6 +2,8 @@
 #include "pcs/text.h"
 
 #include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
 
 static size_t sequence_length(unsigned char first)
 {
@@ -49,4 +51,20 @@ void text_clean(char *text, size_t size)
         }
         i += n;
     }
+}
+
+void text_show_url(const char *url, char *out, size_t size)
+{
+    const char *rest = strstr(url, "://");
+    if (!rest) {
+        (void)snprintf(out, size, "%s", url);
+        return;
+    }
+    rest += 3;
+    size_t authority = strcspn(rest, "/?"), end = strcspn(rest, "?"), start = 0;
+    for (size_t i = 0; i < authority; i++) {
+        start = rest[i] == '@' ? i + 1 : start;
+    }
+    (void)snprintf(out, size, "%.*s%.*s%s", (int)(rest - url), url, (int)(end - start),
+                   rest + start, rest[end] ? "?…" : "");
 }

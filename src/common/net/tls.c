@@ -5,7 +5,9 @@
 #include <limits.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <stdbool.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
 
 #include "conn_internal.h"
@@ -143,9 +145,19 @@ static ssize_t tls_sendv(struct conn *c, const struct iovec *iov, int count)
     }
 }
 
+/* A handshake has some 45 KB of buffers, from its first call on: not for who has said nothing yet. */
+static bool is_silent(const struct conn *c)
+{
+    char byte;
+    return SSL_in_before(c->state) && recv(c->fd, &byte, 1, MSG_PEEK) < 0 && errno == EAGAIN;
+}
+
 static ssize_t tls_recvv(struct conn *c, const struct iovec *iov, int count)
 {
     SSL *ssl = c->state;
+    if (is_silent(c)) {
+        return -EAGAIN;
+    }
     for (int i = 0; i < count; i++) {
         if (iov[i].iov_len > 0) {
             int size = iov[i].iov_len < INT_MAX ? (int)iov[i].iov_len : INT_MAX;
