@@ -31,8 +31,13 @@ struct sink_env {
     struct pipeline *pipeline; /* for those of src/app, which report on it and steer it */
 };
 
+/*
+ * Frames count once, to however many they go: encoded = sent + dropped + queued. `dropped` is what the sink
+ * knows by itself; what is told to the outside follows from the sum (src/app/pipeline_figures.c).
+ */
 struct sink_totals {
     uint64_t sent, acked, dropped, queued, bytes, reconnects;
+    unsigned targets; /* each of which gets every frame; 0 = 1 */
     bool connected;
     bool done; /* the hub has ended and all of it is delivered and confirmed */
 };

@@ -33,6 +33,7 @@ struct api {
     struct host_health health;
     int64_t health_us;
     bool reading;
+    struct metrics_memory told;
 };
 
 struct endpoint {
@@ -178,7 +179,8 @@ static void show_stats(struct site *site, struct web_request *r)
 static void show_metrics(struct site *site, struct web_request *r)
 {
     size_t size = 0;
-    char *text = metrics_of(site, &site_api(site)->health, &size);
+    struct api *api = site_api(site);
+    char *text = metrics_of(site, &api->health, &api->told, &size);
     if (text) {
         web_reply_bytes(r, 200, METRICS_TYPE, text, size, free, text);
     } else {

@@ -2,6 +2,7 @@
 /* The camera's controls over the API, as it has them at this moment. */
 #include <cjson/cJSON.h>
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 
 #include "api_call.h"
@@ -15,6 +16,12 @@ static const char *const kinds[] = {
     [CONTROL_INT] = "integer",  [CONTROL_BOOL] = "boolean", [CONTROL_MENU] = "menu",
     [CONTROL_FLOAT] = "number", [CONTROL_TEXT] = "text",    [CONTROL_BUTTON] = "button",
 };
+
+/* JSON knows no infinity. */
+static bool has_range(const struct control *c)
+{
+    return (c->min != 0 || c->max != 0) && isfinite(c->min) && isfinite(c->max);
+}
 
 static bool is_number(const struct control *c)
 {
@@ -33,7 +40,8 @@ static struct cJSON *value_json(const struct control *c, const char *text)
         return c->kind == CONTROL_BOOL ? cJSON_CreateBool(number != 0) : cJSON_CreateNumber(number);
     }
     number = strtod(text, &end); /* a camera may be set to what it would not take */
-    return c->kind != CONTROL_TEXT && !*end ? cJSON_CreateNumber(number) : cJSON_CreateString(text);
+    bool is_plain = c->kind != CONTROL_TEXT && !*end && isfinite(number);
+    return is_plain ? cJSON_CreateNumber(number) : cJSON_CreateString(text);
 }
 
 static struct cJSON *choices_json(const struct control *c)
@@ -55,11 +63,11 @@ static void add_control(void *arg, const struct control *c)
     cJSON_AddStringToObject(o, "type", kinds[c->kind]);
     cJSON_AddItemToObject(o, "value", value_json(c, c->value));
     cJSON_AddItemToObject(o, "default", value_json(c, c->initial));
-    if (is_number(c) && (c->min != 0 || c->max != 0)) {
+    if (is_number(c) && has_range(c)) {
         cJSON_AddNumberToObject(o, "min", c->min);
         cJSON_AddNumberToObject(o, "max", c->max);
     }
-    if (is_number(c) && c->step > 0) {
+    if (is_number(c) && c->step > 0 && isfinite(c->step)) {
         cJSON_AddNumberToObject(o, "step", c->step);
     }
     if (c->kind == CONTROL_MENU) {

@@ -13,11 +13,12 @@
 
 /* ---- before it is parsed ---- */
 
-/* Behind the string that begins at `p`, or NULL when it has an escaped NUL in it. */
+/* Behind the string that begins at `p`, or NULL when it has a NUL in it, or a control character that is not
+ * escaped. */
 static const char *skip_string(const char *p)
 {
     for (p++; *p && *p != '"'; p++) {
-        if (*p == '\\' && strncmp(p + 1, "u0000", 5) == 0) {
+        if ((unsigned char)*p < 0x20 || (*p == '\\' && strncmp(p + 1, "u0000", 5) == 0)) {
             return NULL;
         }
         p += *p == '\\' && p[1];
@@ -33,7 +34,8 @@ static int scan(const char *text, struct err *err)
         if (*p == '"') {
             p = skip_string(p);
             if (!p) {
-                return err_set(err, -EINVAL, "this JSON has a NUL in a string");
+                return err_set(err, -EINVAL,
+                               "this JSON has a NUL or a bare control character in a string");
             }
             continue;
         }
@@ -50,7 +52,7 @@ static int scan(const char *text, struct err *err)
 /* Line ends and tabs are not printable, but they may stand between JSON's words. */
 static char printable(char c)
 {
-    return (char)((unsigned char)c < 0x20 ? ' ' : c);
+    return (char)(c == '\t' || c == '\n' || c == '\r' ? ' ' : c);
 }
 
 static bool is_text(const char *text, size_t size)

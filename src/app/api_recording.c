@@ -29,7 +29,6 @@ static struct cJSON *ram_json(const struct archive_status *s)
 
 static void answer_status(struct api_call *call, int status)
 {
-    static const char *const states[] = { "none", "off", "recording", "paused" };
     struct archive_status s = { .state = ARCHIVE_NONE };
     struct sink *archive = pipeline_archive(call->pipeline);
     struct cJSON *o = cJSON_CreateObject();
@@ -38,7 +37,7 @@ static void answer_status(struct api_call *call, int status)
     }
     cJSON_AddBoolToObject(o, "recording",
                           s.state == ARCHIVE_RECORDING || s.state == ARCHIVE_PAUSED);
-    cJSON_AddStringToObject(o, "state", states[s.state]);
+    cJSON_AddStringToObject(o, "state", archive_state_names[s.state]);
     cJSON_AddItemToObject(o, "problem", text_or_null(s.problem));
     cJSON_AddItemToObject(o, "file", text_or_null(s.file));
     cJSON_AddNumberToObject(o, "segments", (double)s.segments);
@@ -59,7 +58,8 @@ void api_get_recording(struct api_call *call)
 
 void api_post_recording(struct api_call *call)
 {
-    const char *action = cJSON_GetStringValue(cJSON_GetObjectItem(call->body, "action"));
+    const char *action =
+        cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(call->body, "action"));
     struct sink *archive = pipeline_archive(call->pipeline);
     struct err err = { 0 };
     bool start = action && strcmp(action, "start") == 0;

@@ -36,6 +36,7 @@ static const struct option_def archive_options[] = {
       .offset = offsetof(struct archive_config, max_bytes),
       .value = "4G",
       .max = (int64_t)1 << 60,
+      .flags = OPTION_LIVE,
       .arg = "SIZE",
       .help =
           "all our segments there together; the oldest go first; 0 = no limit, else 4M or more" },
@@ -44,6 +45,7 @@ static const struct option_def archive_options[] = {
       .offset = offsetof(struct archive_config, segment_time_us),
       .value = "10m",
       .max = 24 * 3600 * CLOCK_S,
+      .flags = OPTION_LIVE,
       .arg = "TIME",
       .help = "begin another segment after this time, at a key frame; 0 = by size only" },
     { .name = "archive-ram",
@@ -56,7 +58,7 @@ static const struct option_def archive_options[] = {
 };
 
 struct sink {
-    struct archive_config config;
+    struct archive_config config; /* as it was at the start */
     const struct sink_env *env;
     char *folder;
     char *segments, *dumps;    /* patterns */
@@ -166,6 +168,14 @@ static int open_ram(struct sink *s, struct err *err)
                                                .hub = s->env->hub };
     int code = record_check_pattern(s->dumps, err);
     return code < 0 ? code : archive_ram_open(&s->ram, &config, err);
+}
+
+static void archive_reconfigure(struct sink *s, const void *config)
+{
+    const struct archive_config *c = config;
+    if (s->disk) {
+        archive_disk_limit(s->disk, c->max_bytes, c->segment_time_us);
+    }
 }
 
 static void archive_finish(struct sink *s, int64_t deadline_us)
@@ -278,6 +288,7 @@ const struct sink_backend sink_archive = {
     .wanted = archive_wanted,
     .check = archive_check,
     .open = archive_open,
+    .reconfigure = archive_reconfigure,
     .finish = archive_finish,
     .free = archive_free,
     .totals = archive_totals,
@@ -285,6 +296,8 @@ const struct sink_backend sink_archive = {
 };
 
 /* ---- for others of src/app ---- */
+
+const char *const archive_state_names[] = { "none", "off", "recording", "paused", NULL };
 
 static enum archive_state state_of(const struct archive_disk_stats *d)
 {
@@ -302,7 +315,7 @@ static void fill_disk(struct sink *s, struct archive_status *out)
     out->written = d.written;
     out->bytes = d.bytes;
     out->held_bytes = d.held_bytes;
-    out->limit_bytes = (uint64_t)s->config.max_bytes;
+    out->limit_bytes = d.limit_bytes;
     out->removed = d.removed;
 }
 

@@ -22,6 +22,8 @@ enum archive_state {
     ARCHIVE_PAUSED,    /* disk full, slow or gone: `problem` says; goes on by itself */
 };
 
+extern const char *const archive_state_names[]; /* NULL at the end */
+
 struct archive_status {
     enum archive_state state;
     char problem[200];                 /* "" = none */

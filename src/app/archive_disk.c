@@ -2,7 +2,9 @@
 /*
  * The bound: a segment is at most a part (1/PARTS) of it, and old ones go until three more such parts
  * are free: for the segment that grows, for the one just closed, and for its plain copy while that is
- * written. So the folder never holds more than the bound, however it is looked at.
+ * written. So the folder never holds more than the bound, however it is looked at. Where groups of pictures
+ * make larger segments than that, parts are as large as those; what was written under other limits tells
+ * nothing about it.
  */
 #include "archive_disk.h"
 
@@ -36,16 +38,19 @@
     (60 * CLOCK_S) /* for making the last segment plain when recording is switched off */
 
 struct archive_disk {
-    struct archive_disk_config config; /* strings our own */
+    struct archive_disk_config config; /* strings our own; limits as they were at the start */
+    _Atomic int64_t max_bytes, segment_time_us;
+    _Atomic int64_t since_us; /* wall clock: when they were set */
     struct stop *stop;
     struct thread thread;
     int wake_fd;
-    atomic_bool wanted, segment_begun;
+    atomic_bool wanted, look; /* look: at the folder, soon */
     _Atomic int64_t deadline_us;
 
     /* the thread's own */
     int64_t prune_us, retry_us;
-    uint64_t largest; /* segment in the folder */
+    uint64_t largest; /* segment that was written under these limits … */
+    int64_t largest_since_us;
     struct log_limit start_limit;
 
     pthread_mutex_t lock; /* guards the rest; taken before the locks of queue and recorder */
@@ -68,15 +73,22 @@ static void on_segment(void *arg, const char *path)
     d->past.segments++;
     (void)snprintf(d->past.file, sizeof d->past.file, "%s", path);
     pthread_mutex_unlock(&d->lock);
-    atomic_store(&d->segment_begun, true);
+    atomic_store(&d->look, true);
     wake(d);
+}
+
+/* In the recorder's thread. */
+static void on_key_wanted(void *arg)
+{
+    struct archive_disk *d = arg;
+    hub_request_key(d->config.hub);
 }
 
 /* ---- recording on and off ---- */
 
 static int64_t largest_segment(const struct archive_disk *d)
 {
-    return d->config.max_bytes / PARTS;
+    return atomic_load(&d->max_bytes) / PARTS;
 }
 
 static int start_recorder(struct archive_disk *d, struct queue *queue, struct recorder **out,
@@ -86,10 +98,11 @@ static int start_recorder(struct archive_disk *d, struct queue *queue, struct re
         .pattern = d->config.pattern,
         .name = d->config.name,
         .number = 1,
-        .segment_time_us = d->config.segment_time_us,
+        .segment_time_us = atomic_load(&d->segment_time_us),
         .segment_bytes = largest_segment(d),
         .sync_us = SYNC_US,
         .opened = on_segment,
+        .want_key = on_key_wanted,
         .arg = d,
     };
     int code = recorder_start(out, &config, queue, err);
@@ -99,6 +112,13 @@ static int start_recorder(struct archive_disk *d, struct queue *queue, struct re
         (void)err_set(err, code, "out of memory"); /* `code` again */
     }
     return code;
+}
+
+static void limit_recorder_locked(struct archive_disk *d)
+{
+    if (d->recorder) {
+        recorder_limit(d->recorder, atomic_load(&d->segment_time_us), largest_segment(d));
+    }
 }
 
 static int begin(struct archive_disk *d, struct err *err)
@@ -115,6 +135,7 @@ static int begin(struct archive_disk *d, struct err *err)
     if (code == 0) {
         d->recorder = recorder;
         d->queue = queue;
+        limit_recorder_locked(d); /* they may have changed meanwhile */
     }
     (void)snprintf(d->past.problem, sizeof d->past.problem, "%.199s", code < 0 ? err->text : "");
     pthread_mutex_unlock(&d->lock);
@@ -170,13 +191,13 @@ static void switch_recording(struct archive_disk *d)
     struct err err = { 0 };
     if (!wanted && d->recorder) {
         end(d, clock_now_us() + STOP_US);
-        log_info("archive: recording is off");
+        log_info("recording is off");
     } else if (wanted && !d->recorder && clock_now_us() >= d->retry_us) {
         if (begin(d, &err) == 0) {
-            log_info("archive: recording is on");
+            log_info("recording is on");
             return;
         }
-        log_limited(&d->start_limit, 60 * CLOCK_S, LOG_ERROR, "archive: %s", err.text);
+        log_limited(&d->start_limit, 60 * CLOCK_S, LOG_ERROR, "%s", err.text);
         d->retry_us = clock_now_us() + RETRY_US;
     }
 }
@@ -185,20 +206,24 @@ static void switch_recording(struct archive_disk *d)
 
 static void prune(struct archive_disk *d)
 {
-    uint64_t most = (uint64_t)d->config.max_bytes;
-    uint64_t part = (uint64_t)largest_segment(d);
+    uint64_t most = (uint64_t)atomic_load(&d->max_bytes);
+    uint64_t part = most / PARTS;
+    int64_t since_us = atomic_load(&d->since_us);
+    d->largest = since_us == d->largest_since_us ? d->largest : 0;
+    d->largest_since_us = since_us;
     uint64_t spare =
         3 * (d->largest > part ? d->largest : part); /* a group of pictures may be larger */
     struct retention_limits limits = { .max_bytes = most == 0      ? 0
                                                     : most > spare ? most - spare
-                                                                   : 1 };
+                                                                   : 1,
+                                       .since_us = since_us };
     struct retention_result result;
     d->prune_us = clock_now_us() + PRUNE_US;
     thread_idle();
     int code = retention_run(d->config.pattern, &limits, &result);
     thread_busy();
     if (code < 0) {
-        log_warn("archive: cannot look for old segments: %s", err_text(code));
+        log_warn("cannot look for old segments: %s", err_text(code));
         return;
     }
     d->largest = result.largest;
@@ -230,7 +255,7 @@ static void run(void *arg)
     thread_busy();
     while (!stop_requested(d->stop)) {
         switch_recording(d);
-        if (atomic_exchange(&d->segment_begun, false) || clock_now_us() >= d->prune_us) {
+        if (atomic_exchange(&d->look, false) || clock_now_us() >= d->prune_us) {
             prune(d);
         }
         wait_for_work(d);
@@ -256,6 +281,9 @@ int archive_disk_open(struct archive_disk **out, const struct archive_disk_confi
     d->config.name = strdup(config->name);
     d->stop = stop_new();
     d->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    atomic_init(&d->max_bytes, config->max_bytes);
+    atomic_init(&d->segment_time_us, config->segment_time_us);
+    atomic_init(&d->since_us, clock_wall_us());
     atomic_init(&d->wanted, true);
     atomic_init(&d->deadline_us, INT64_MAX);
     bool ok = d->config.pattern && d->config.name && d->stop && d->wake_fd >= 0;
@@ -306,11 +334,28 @@ void archive_disk_record(struct archive_disk *d, bool on)
     wake(d);
 }
 
+void archive_disk_limit(struct archive_disk *d, int64_t max_bytes, int64_t segment_time_us)
+{
+    if (max_bytes == atomic_load(&d->max_bytes) &&
+        segment_time_us == atomic_load(&d->segment_time_us)) {
+        return; /* something else has changed */
+    }
+    pthread_mutex_lock(&d->lock);
+    atomic_store(&d->max_bytes, max_bytes);
+    atomic_store(&d->segment_time_us, segment_time_us);
+    atomic_store(&d->since_us, clock_wall_us());
+    limit_recorder_locked(d);
+    pthread_mutex_unlock(&d->lock);
+    atomic_store(&d->look, true);
+    wake(d);
+}
+
 void archive_disk_get_stats(struct archive_disk *d, struct archive_disk_stats *out)
 {
     pthread_mutex_lock(&d->lock);
     *out = d->past;
     out->recording = d->recorder != NULL;
+    out->limit_bytes = (uint64_t)atomic_load(&d->max_bytes);
     out->idle = true;
     if (d->recorder) {
         add_recorder(out, d->recorder, d->queue);

@@ -30,6 +30,8 @@ void archive_disk_finish(struct archive_disk *d, int64_t deadline_us);
 void archive_disk_free(struct archive_disk *d);
 
 void archive_disk_record(struct archive_disk *d, bool on);
+/* Other limits than the config's, from now on. One thread at a time. */
+void archive_disk_limit(struct archive_disk *d, int64_t max_bytes, int64_t segment_time_us);
 
 struct archive_disk_stats {
     bool recording, paused;
@@ -39,6 +41,6 @@ struct archive_disk_stats {
     uint64_t segments, written, bytes;
     uint64_t queued;  /* taken and not yet on disk */
     uint64_t refused; /* could not be kept; what came while it was off is not among them */
-    uint64_t held_bytes, removed;
+    uint64_t held_bytes, limit_bytes, removed;
 };
 void archive_disk_get_stats(struct archive_disk *d, struct archive_disk_stats *out);

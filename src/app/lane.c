@@ -169,12 +169,12 @@ int lane_frame(struct lane *l, const struct frame *frame, struct err *err)
         atomic_store(&l->reconsider, false);
         (void)lane_opened(l, &frame->format); /* what could be done, still can */
     }
-    counter_add(&l->offered, 1);
     if (lane_copies(l)) {
         copy_one(l, frame);
     } else if (hub_wanted(l->packets) && (code = need_encode(l, err)) == 0) {
         hub_publish(l->pictures, frame);
     }
+    counter_add(&l->offered, 1); /* last: see lane_get_stats */
     return code;
 }
 
@@ -184,9 +184,9 @@ bool lane_stand_in(struct lane *l, const struct frame *picture)
     if (!hub_wanted(l->packets) || need_encode(l, &err) < 0) {
         return false;
     }
-    counter_add(&l->offered, 1);
     atomic_store(&l->interrupted, true);
     hub_publish(l->pictures, picture);
+    counter_add(&l->offered, 1);
     return true;
 }
 
@@ -212,17 +212,20 @@ void lane_reconfigure(struct lane *l, const struct encode_config *config)
 void lane_get_stats(struct lane *l, struct lane_stats *out)
 {
     struct encode_stats es = { 0 };
+    uint64_t offered = counter_get(&l->offered); /* first: what is offered is given by then */
     struct encode *encode = get_encode(l);
     if (encode) {
         encode_get_stats(encode, &es);
     }
     uint64_t copied = counter_get(&l->copied), copy_dropped = counter_get(&l->copy_dropped);
-    *out = (struct lane_stats){ .offered = counter_get(&l->offered),
+    *out = (struct lane_stats){ .offered = offered,
                                 .encoded = copied + es.encoded,
                                 .dropped = copy_dropped + es.dropped };
     /* What the encode stage was not given because it rested was dropped before encoding too. */
     uint64_t given = copied + copy_dropped + es.taken;
-    out->dropped += out->offered > given ? out->offered - given : 0;
+    out->dropped += offered > given ? offered - given : 0;
+    uint64_t done = es.encoded + es.dropped;
+    out->in_hand = es.taken > done ? es.taken - done : 0;
     memcpy(out->encoder, es.encoder, sizeof out->encoder);
 }
 

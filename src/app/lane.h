@@ -45,6 +45,7 @@ struct lane_stats {
     uint64_t offered; /* frames of the source and stand-ins that came here */
     uint64_t encoded; /* packets published */
     uint64_t dropped; /* before encoding; those that nobody wanted too */
+    uint64_t in_hand; /* pictures that are being encoded, or wait for it */
     char encoder[48]; /* "" when it copies, or before the first frame */
 };
 void lane_get_stats(struct lane *lane, struct lane_stats *out);

@@ -29,6 +29,7 @@ struct daily {
     struct settings *settings;
     struct pipeline *pipeline;
     struct report_health health;
+    struct log_limit usr1_limit;
 };
 
 static void on_reload(void *arg)
@@ -46,9 +47,10 @@ static void on_usr1(void *arg)
     struct sink *archive = pipeline_archive(d->pipeline);
     struct err err = { 0 };
     if (!archive) {
-        log_warn("SIGUSR1: nothing is held in memory: --archive-ram SIZE does that");
+        log_limited(&d->usr1_limit, CLOCK_S, LOG_WARN,
+                    "SIGUSR1: nothing is held in memory: --archive-ram SIZE does that");
     } else if (archive_dump(archive, &err) < 0) {
-        log_warn("SIGUSR1: %s", err.text);
+        log_limited(&d->usr1_limit, CLOCK_S, LOG_WARN, "SIGUSR1: %s", err.text);
     }
 }
 
@@ -67,7 +69,10 @@ static void on_called(void *arg)
 /* Until a signal, the end of the source or the end of --duration. */
 static void run(struct service *service, struct settings *settings, struct pipeline *pipeline)
 {
-    struct daily daily = { service, settings, pipeline, { .since_us = clock_now_us() } };
+    struct daily daily = { .service = service,
+                           .settings = settings,
+                           .pipeline = pipeline,
+                           .health = { .since_us = clock_now_us() } };
     const struct service_work work = { .duration_us = settings->run.duration_us,
                                        .interval_us = &settings->run.stats_interval_us,
                                        .tick = on_tick,

@@ -2,12 +2,14 @@
 /* Names and units by https://prometheus.io/docs/practices/naming/; promtool has nothing to say against them. */
 #include "metrics.h"
 
+#include "archive.h"
 #include "host.h"
-#include "metrics_text.h"
 #include "pcs/clock.h"
 #include "pipeline.h"
 #include "site.h"
 #include "web/feed.h"
+
+#define COUNT_OF(array) (sizeof(array) / sizeof(array)[0])
 
 static const struct metrics_label none = { NULL, NULL };
 
@@ -73,7 +75,7 @@ static uint64_t encoder_dropped(const struct pipeline_lane *l)
     return l->stats.dropped;
 }
 
-static void put_encoders(struct metrics *m, struct pipeline *p)
+static void put_encoders(struct metrics *m, struct pipeline *p, struct metrics_memory *memory)
 {
     static const struct {
         const char *name, *help;
@@ -84,21 +86,26 @@ static void put_encoders(struct metrics *m, struct pipeline *p)
           "Frames not encoded: nobody wanted them, a newer one was there, or it failed.",
           encoder_dropped },
     };
-    struct pipeline_lane l;
-    for (size_t k = 0; k < sizeof families / sizeof families[0]; k++) {
+    struct pipeline_lane l[COUNT_OF(memory->encoder_dropped)];
+    size_t count = 0;
+    for (; count < COUNT_OF(l) && pipeline_get_lane(p, count, &l[count]); count++) {
+        l[count].stats.dropped =
+            metrics_count(&memory->encoder_dropped[count], l[count].stats.dropped);
+    }
+    for (size_t k = 0; k < COUNT_OF(families); k++) {
         metrics_family(m, families[k].name, "counter", families[k].help);
-        for (size_t i = 0; pipeline_get_lane(p, i, &l); i++) {
-            metrics_value(m, (double)families[k].get(&l), label("codec", l.codec), none);
+        for (size_t i = 0; i < count; i++) {
+            metrics_value(m, (double)families[k].get(&l[i]), label("codec", l[i].codec), none);
         }
     }
     metrics_family(m, "pcs_encoder_info", "gauge", "What encodes; empty while it passes through.");
-    for (size_t i = 0; pipeline_get_lane(p, i, &l); i++) {
-        metrics_value(m, 1, label("codec", l.codec), label("encoder", l.stats.encoder));
+    for (size_t i = 0; i < count; i++) {
+        metrics_value(m, 1, label("codec", l[i].codec), label("encoder", l[i].stats.encoder));
     }
     metrics_family(m, "pcs_encode_duration_seconds", "histogram",
                    "From a picture in hand to its packet.");
-    for (size_t i = 0; pipeline_get_lane(p, i, &l); i++) {
-        metrics_histogram(m, l.latency, label("codec", l.codec));
+    for (size_t i = 0; i < count; i++) {
+        metrics_histogram(m, l[i].latency, label("codec", l[i].codec));
     }
 }
 
@@ -139,7 +146,7 @@ static double connected(const struct sink_totals *t)
     return t->connected;
 }
 
-static void put_outputs(struct metrics *m, struct pipeline *p)
+static void put_outputs(struct metrics *m, struct pipeline *p, struct metrics_memory *memory)
 {
     static const struct {
         const char *name, *type, *help;
@@ -147,21 +154,48 @@ static void put_outputs(struct metrics *m, struct pipeline *p)
     } families[] = {
         { "pcs_output_sent_frames_total", "counter", "Frames that the output sent.", sent },
         { "pcs_output_acked_frames_total", "counter", "Frames known to have arrived.", acked },
-        { "pcs_output_dropped_frames_total", "counter", "Frames that the output left out.",
+        { "pcs_output_dropped_frames_total", "counter",
+          "Frames encoded that the output did not send: it could not, or nobody wanted them.",
           dropped },
         { "pcs_output_sent_bytes_total", "counter", "Bytes that the output sent.", bytes },
         { "pcs_output_reconnects_total", "counter", "Connections after the first.", reconnects },
         { "pcs_output_queued_frames", "gauge", "Frames that wait in the output.", queued },
         { "pcs_output_connected", "gauge", "1 while somebody takes what it sends.", connected },
     };
-    for (size_t k = 0; k < sizeof families / sizeof families[0]; k++) {
-        struct sink_totals t;
-        const char *kind;
+    struct sink_totals t[COUNT_OF(memory->output_dropped)];
+    const char *kind[COUNT_OF(t)];
+    size_t count = 0;
+    for (; count < COUNT_OF(t) && (kind[count] = pipeline_sink(p, count, &t[count])); count++) {
+        t[count].dropped = metrics_count(&memory->output_dropped[count], t[count].dropped);
+    }
+    for (size_t k = 0; k < COUNT_OF(families); k++) {
         metrics_family(m, families[k].name, families[k].type, families[k].help);
-        for (size_t i = 0; (kind = pipeline_sink(p, i, &t)) != NULL; i++) {
-            metrics_value(m, families[k].get(&t), label("output", kind), none);
+        for (size_t i = 0; i < count; i++) {
+            metrics_value(m, families[k].get(&t[i]), label("output", kind[i]), none);
         }
     }
+}
+
+static void put_archive(struct metrics *m, struct pipeline *p)
+{
+    struct sink *archive = pipeline_archive(p);
+    struct archive_status s;
+    if (!archive) {
+        return;
+    }
+    archive_get_status(archive, &s);
+    metrics_family(m, "pcs_archive_state", "gauge", "1 for the state that recording is in.");
+    for (int i = 0; archive_state_names[i]; i++) {
+        metrics_value(m, (int)s.state == i, label("state", archive_state_names[i]), none);
+    }
+    counted(m, "pcs_archive_segments_total", "Segments begun.", s.segments);
+    counted(m, "pcs_archive_removed_segments_total", "Segments that had to go.", s.removed);
+    gauge(m, "pcs_archive_bytes", "All our segments in the folder, when last looked at.",
+          (double)s.held_bytes);
+    gauge(m, "pcs_archive_limit_bytes", "What they may have; 0 = no limit.", (double)s.limit_bytes);
+    gauge(m, "pcs_archive_memory_bytes", "Payload that is held in memory.", (double)s.ram_bytes);
+    gauge(m, "pcs_archive_memory_seconds", "How far back that goes.", (double)s.ram_us / 1e6);
+    counted(m, "pcs_archive_dumps_total", "Times that memory was written to a file.", s.dumps);
 }
 
 static void put_web(struct metrics *m, const struct site *site)
@@ -177,6 +211,13 @@ static void put_web(struct metrics *m, const struct site *site)
     counted(m, "pcs_web_requests_total", "Requests.", w.requests);
     counted(m, "pcs_web_sent_frames_total", "Frames sent, each counted once a client.", w.frames);
     counted(m, "pcs_web_sent_bytes_total", "Bytes sent.", w.bytes);
+    struct feed_stats jpeg, h264;
+    feed_get_stats(site_mjpeg(site), &jpeg);
+    feed_get_stats(site_h264(site), &h264);
+    metrics_family(m, "pcs_web_skipped_frames_total", "counter",
+                   "Frames that clients were too slow for, each counted once a client.");
+    metrics_value(m, (double)jpeg.skipped, label("stream", "mjpeg"), none);
+    metrics_value(m, (double)h264.skipped, label("stream", "h264"), none);
     metrics_family(m, "pcs_web_delivery_latency_seconds", "histogram",
                    "From capture until a client's frame was handed to the kernel.");
     metrics_histogram(m, feed_latency(site_mjpeg(site)), label("stream", "mjpeg"));
@@ -195,7 +236,7 @@ static void put_flags(struct metrics *m, const char *name, const char *help, uns
                   { HOST_THROTTLED, "throttled" },
                   { HOST_SOFT_TEMPERATURE_LIMIT, "soft_temperature_limit" } };
     metrics_family(m, name, "gauge", help);
-    for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {
+    for (size_t i = 0; i < COUNT_OF(flags); i++) {
         metrics_value(m, (bits & flags[i].bit) != 0, label("reason", flags[i].reason), none);
     }
 }
@@ -233,7 +274,8 @@ static void put_process(struct metrics *m, const struct host_health *h)
     gauge(m, "pcs_process_open_fds", "Descriptors of this program.", h->process_fds);
 }
 
-char *metrics_of(const struct site *site, const struct host_health *host, size_t *size)
+char *metrics_of(const struct site *site, const struct host_health *host,
+                 struct metrics_memory *memory, size_t *size)
 {
     struct pipeline *p = site_env(site)->pipeline;
     struct metrics m;
@@ -243,8 +285,9 @@ char *metrics_of(const struct site *site, const struct host_health *host, size_t
     metrics_family(&m, "pcs_build_info", "gauge", "1; its label is the version.");
     metrics_value(&m, 1, label("version", PCS_VERSION), label("name", site_env(site)->name));
     put_camera(&m, p);
-    put_encoders(&m, p);
-    put_outputs(&m, p);
+    put_encoders(&m, p, memory);
+    put_outputs(&m, p, memory);
+    put_archive(&m, p);
     put_web(&m, site);
     put_host(&m, host);
     put_process(&m, host);

@@ -4,8 +4,10 @@
 #include <errno.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "pcs/stats.h"
+#include "pcs/text.h"
 
 /* From a tenth of a millisecond to ten seconds. */
 static const int64_t edges_us[] = { 100,     250,     500,     1000,    2500,   5000,
@@ -32,6 +34,14 @@ char *metrics_end(struct metrics *m, size_t *n)
     return m->text;
 }
 
+uint64_t metrics_count(struct metrics_count *c, uint64_t n)
+{
+    uint64_t both = n < c->seen ? n : c->seen;
+    c->seen = n;
+    c->told = both > c->told ? both : c->told;
+    return c->told;
+}
+
 void metrics_family(struct metrics *m, const char *name, const char *type, const char *help)
 {
     m->family = name;
@@ -40,13 +50,12 @@ void metrics_family(struct metrics *m, const char *name, const char *type, const
 
 static void put_label(FILE *out, char before, struct metrics_label label)
 {
+    char value[256];
+    (void)snprintf(value, sizeof value, "%s", label.value);
+    text_clean(value, strlen(value)); /* one bad byte, and the whole page is refused */
     (void)fprintf(out, "%c%s=\"", before, label.name);
-    for (const char *p = label.value; *p; p++) {
-        if (*p == '\n') {
-            (void)fputs("\\n", out);
-        } else {
-            (void)fprintf(out, *p == '"' || *p == '\\' ? "\\%c" : "%c", *p);
-        }
+    for (const char *p = value; *p; p++) {
+        (void)fprintf(out, *p == '"' || *p == '\\' ? "\\%c" : "%c", *p);
     }
     (void)fputc('"', out);
 }

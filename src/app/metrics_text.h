@@ -7,6 +7,7 @@
 #pragma once
 
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 
 struct histogram;
@@ -23,11 +24,21 @@ struct metrics {
 int metrics_begin(struct metrics *m);            /* 0, or -ENOMEM */
 char *metrics_end(struct metrics *m, size_t *n); /* to be freed; NULL: no memory */
 
+/*
+ * A counter that is a difference of others, which may be too high by what was on its way when they were read:
+ * counted is what two readings in a row have. It never goes back: whoever reads counters by their differences
+ * would take that for a new start of the program. Zeroed: new.
+ */
+struct metrics_count {
+    uint64_t seen, told;
+};
+uint64_t metrics_count(struct metrics_count *c, uint64_t n);
+
 /* `type`: "counter", "gauge" or "histogram". All values of a family stand together. */
 void metrics_family(struct metrics *m, const char *name, const char *type, const char *help);
 
 struct metrics_label {
-    const char *name, *value; /* the value may be anything */
+    const char *name, *value; /* the value may be anything; what is not text becomes '?' */
 };
 /* Up to two labels; NULL names are left out. */
 void metrics_value(struct metrics *m, double value, struct metrics_label a, struct metrics_label b);

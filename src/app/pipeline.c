@@ -153,13 +153,11 @@ static bool standby_wanted(void *arg, struct format *format)
 static void standby_picture(void *arg, const struct frame *picture)
 {
     struct pipeline *p = arg;
-    struct lane *first = atomic_load(&p->first);
+    bool taken = false;
     for (int i = 0; i < LANES; i++) {
-        bool taken = lane_stand_in(p->lane[i], picture);
-        if (taken && (p->lane[i] == first || !first)) {
-            counter_add(&p->stood_in, 1);
-        }
+        taken |= lane_stand_in(p->lane[i], picture);
     }
+    counter_add(&p->stood_in, taken);
 }
 
 /* ---- main's ---- */

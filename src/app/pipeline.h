@@ -46,10 +46,9 @@ struct pipeline_totals {
     uint64_t captured, encoded, dropped; /* stand-ins count as captured */
     uint64_t stood_in;
     struct capture_stats capture;
-    char encoder[48];
 };
 void pipeline_get_totals(struct pipeline *p, struct pipeline_totals *out);
-/* Totals of the i-th open sink; its kind, or NULL when there are no more. */
+/* Totals of the i-th open sink, `dropped` by the contract's sum; its kind, or NULL: there are no more. */
 const char *pipeline_sink(struct pipeline *p, size_t i, struct sink_totals *out);
 
 /* The i-th lane; false: there are no more. */

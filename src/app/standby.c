@@ -31,6 +31,7 @@ struct standby {
     struct thread thread;
     struct pool *pool;     /* the thread's, as all below */
     int64_t away_since_us; /* 0 = it is here */
+    struct wall_clock wall;
 };
 
 static int64_t longest_silence(const struct format *f)
@@ -90,7 +91,7 @@ static struct frame *make_picture(struct standby *s, const struct format *wanted
     f->format = format;
     f->flags = FRAME_KEY | FRAME_STANDBY;
     f->capture_us = now_us;
-    f->wall_us = clock_wall_us();
+    f->wall_us = wall_clock_at(&s->wall, now_us);
     f->stage_us[STAGE_CAPTURED] = now_us;
     f->stage_us[STAGE_DEQUEUED] = now_us;
     f->size = size;

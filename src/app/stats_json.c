@@ -90,9 +90,6 @@ static struct cJSON *outputs_json(struct pipeline *p)
             if (is_kind(o, kind) && !cJSON_HasObjectItem(o, "connected")) {
                 cJSON_AddBoolToObject(o, "connected", t.connected);
             }
-            if (is_kind(o, kind) && !cJSON_HasObjectItem(o, "queued")) {
-                add(o, "queued", t.queued);
-            }
         }
     }
     return array;

@@ -42,6 +42,7 @@ struct capture {
     bool delivered; /* a frame came since the last open */
     uint64_t seq;
     int64_t last_capture_us;
+    struct wall_clock wall;
     unsigned transform; /* of the wish, what the source leaves to others */
     struct backoff backoff;
     int watch; /* fd of watcher, open while the source is not; -1 = none */
@@ -325,7 +326,7 @@ static void stamp(struct capture *c, struct frame *frame)
     c->last_capture_us = frame->capture_us;
     frame->format.transform = c->transform;
     frame->seq = ++c->seq;
-    frame->wall_us = clock_wall_us() - (now_us - frame->capture_us);
+    frame->wall_us = wall_clock_at(&c->wall, frame->capture_us);
     frame->stage_us[STAGE_CAPTURED] = frame->capture_us;
     frame->stage_us[STAGE_DEQUEUED] = now_us;
 }

@@ -10,8 +10,7 @@
 #include "jpeg_decode.h"
 #include "pcs/frame.h"
 #include "pcs/pool.h"
-
-#define STRIDE_UNIT 64 /* x264 and libyuv like whole vectors */
+#include "picture.h"
 
 void h264_input_init(struct h264_input *input, struct pool *pool, bool keep_nv12)
 {
@@ -44,24 +43,6 @@ struct format h264_input_format(const struct h264_input *input, const struct for
 static uint8_t *plane(struct frame *f, int i)
 {
     return f->buffer + (f->plane[i] - f->data);
-}
-
-static struct frame *new_picture(struct pool *pool, const struct frame *in,
-                                 const struct format *format)
-{
-    size_t offset[FORMAT_MAX_PLANES];
-    int stride[FORMAT_MAX_PLANES];
-    int stride0 = (format->width + STRIDE_UNIT - 1) / STRIDE_UNIT * STRIDE_UNIT;
-    size_t size = format_layout(format, stride0, offset, stride);
-    struct frame *out = size ? pool_get(pool, size) : NULL;
-    if (!out) {
-        return NULL;
-    }
-    frame_copy_meta(out, in);
-    out->format = *format;
-    out->size = size;
-    (void)frame_set_planes(out, stride0); /* the size is this layout's */
-    return out;
 }
 
 static int to_yu12(const struct frame *in, struct frame *out)
@@ -108,7 +89,7 @@ int h264_input_convert(struct h264_input *input, const struct frame *in, const s
         *out = frame_ref(in);
         return 0;
     }
-    struct frame *picture = new_picture(input->pool, in, &format);
+    struct frame *picture = picture_like(input->pool, in, &format);
     if (!picture) {
         return -ENOMEM;
     }

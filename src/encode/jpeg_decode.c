@@ -11,7 +11,7 @@
 #include "jpeg_lib.h"
 #include "pcs/frame.h"
 #include "pcs/jpeg_scan.h"
-#include "pcs/pool.h"
+#include "picture.h"
 
 #define LINES_MAX   32 /* of one MCU row: four blocks high at most */
 #define STRIDE_UNIT 64
@@ -133,23 +133,13 @@ static int round_up(int n, int unit)
 static int make_output(struct jpeg_decoder *d, const struct frame *in)
 {
     struct format format = in->format;
-    size_t offset[FORMAT_MAX_PLANES];
-    int stride[FORMAT_MAX_PLANES];
     format.id = FORMAT_YU12;
     format.width = (int)d->d.image_width;
     format.height = (int)d->d.image_height;
     format.range = COLOR_RANGE_FULL; /* JFIF */
     format.matrix = COLOR_MATRIX_601;
-    int stride0 = round_up(format.width, STRIDE_UNIT);
-    size_t size = format_layout(&format, stride0, offset, stride);
-    d->out = size ? pool_get(d->pool, size) : NULL;
-    if (!d->out) {
-        return -ENOMEM;
-    }
-    frame_copy_meta(d->out, in);
-    d->out->format = format;
-    d->out->size = size;
-    return frame_set_planes(d->out, stride0);
+    d->out = picture_like(d->pool, in, &format);
+    return d->out ? 0 : -ENOMEM;
 }
 
 /* Bytes of a chroma line as the library writes it: whole blocks; one more block for odd widths. */

@@ -12,9 +12,8 @@
 #include "pcs/frame.h"
 #include "pcs/log.h"
 #include "pcs/pool.h"
+#include "picture.h"
 #include "turn.h"
-
-#define STRIDE_UNIT 64 /* encoders and libyuv like whole vectors */
 
 struct prepare {
     struct pool *pool;
@@ -143,25 +142,6 @@ static struct yu12 yu12_of(struct frame *f)
                           .stride_uv = f->stride[1] };
 }
 
-static struct frame *new_picture(struct pool *pool, const struct frame *in,
-                                 const struct format *format)
-{
-    size_t offset[FORMAT_MAX_PLANES];
-    int stride[FORMAT_MAX_PLANES];
-    int stride0 = (format->width + STRIDE_UNIT - 1) / STRIDE_UNIT * STRIDE_UNIT;
-    size_t size = format_layout(format, stride0, offset, stride);
-    struct frame *out = size ? pool_get(pool, size) : NULL;
-    if (!out) {
-        return NULL;
-    }
-    frame_copy_meta(out, in);
-    out->flags &= ~(unsigned)FRAME_DRIVER;
-    out->format = *format;
-    out->size = size;
-    (void)frame_set_planes(out, stride0); /* the size is this layout's */
-    return out;
-}
-
 static int turn(struct prepare *p, const struct raw_view *from, unsigned transform,
                 const struct yu12 *to)
 {
@@ -183,7 +163,7 @@ static int make_upright(struct prepare *p, const struct frame *in, unsigned tran
     if (format_info(in->format.id)->planes == 0) {
         return -EINVAL;
     }
-    struct frame *picture = new_picture(p->pool, in, &format);
+    struct frame *picture = picture_like(p->pool, in, &format);
     if (!picture) {
         return -ENOMEM;
     }
@@ -204,7 +184,6 @@ static int decode(struct prepare *p, const struct frame *in, struct frame **out)
     }
     int rc = p->decoder ? jpeg_decode(p->decoder, in, out) : -ENOMEM;
     if (rc == 0) {
-        (*out)->flags &= ~(unsigned)FRAME_DRIVER;
         (*out)->format.transform = 0;
     }
     return rc == -ENOTSUP ? -EBADMSG : rc;

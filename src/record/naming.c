@@ -13,6 +13,7 @@
 
 #include "pcs/clock.h"
 #include "pcs/err.h"
+#include "record/recorder.h"
 
 #define PATH_SIZE     4096
 #define MAX_NUMBERED  1000000
@@ -276,4 +277,10 @@ int naming_check(const struct naming *n, struct err *err)
     int ret = check_path(path, err);
     free(path);
     return ret;
+}
+
+int record_check_pattern(const char *pattern, struct err *err)
+{
+    struct naming naming = { .pattern = pattern, .name = "camera", .number = 1 };
+    return naming_check(&naming, err);
 }

@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -40,6 +41,9 @@ int naming_check(const struct naming *n, struct err *err);
 #define NAMING_GLOBS 4
 int naming_globs(const char *pattern, char *out[NAMING_GLOBS]);
 void naming_free_globs(char *globs[NAMING_GLOBS]);
+
+/* A glob says "-[0-9]*", which is more than a number: does the name really end in one, as ours do? */
+bool naming_is_numbered(const char *path);
 
 /* Offset of the extension's dot in `path`, or its length when there is none. */
 size_t naming_stem(const char *path);

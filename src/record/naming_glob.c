@@ -91,6 +91,15 @@ int naming_globs(const char *pattern, char *out[NAMING_GLOBS])
     return 0;
 }
 
+bool naming_is_numbered(const char *path)
+{
+    size_t end = naming_stem(path), n = end;
+    while (n > 0 && path[n - 1] >= '0' && path[n - 1] <= '9') {
+        n--;
+    }
+    return n > 0 && path[n - 1] == '-' && n < end && path[n] != '0';
+}
+
 void naming_free_globs(char *globs[NAMING_GLOBS])
 {
     for (int i = 0; i < NAMING_GLOBS; i++) {

@@ -28,6 +28,7 @@
 #define RETRY_US      CLOCK_S
 #define ASK_AGAIN_US  CLOCK_S
 #define NO_ANSWER_US  (10 * CLOCK_S)
+#define KEY_EVERY_US  (5 * CLOCK_S) /* a key frame costs all who watch */
 #define SHORTEST_SYNC (10 * CLOCK_MS)
 #define SLOW_US       (5 * CLOCK_S) /* a sync that takes longer is a problem worth telling */
 #define MAX_FILES     65536         /* paths that are remembered */
@@ -38,6 +39,7 @@ struct recorder {
     struct stop *stop;
     struct thread thread;
     _Atomic int64_t deadline_us; /* for the end */
+    _Atomic int64_t segment_time_us, segment_bytes;
 
     /* The thread's own. */
     struct recording *recording;
@@ -49,7 +51,7 @@ struct recorder {
     uint64_t ignored;            /* … meanwhile, expected again */
     uint64_t discarded;          /* besides those that the recording counts */
     uint64_t refused;            /* by the queue, when it was looked at last */
-    int64_t asked_us, sync_due_us;
+    int64_t asked_us, key_asked_us, sync_due_us;
     bool paused;  /* nothing is taken from the queue */
     bool trouble; /* … was told, and nothing could be written since */
     bool ending;
@@ -291,14 +293,26 @@ static bool drain(struct recorder *r)
     return false;
 }
 
+static void ask_for_key(struct recorder *r)
+{
+    int64_t now_us = clock_now_us();
+    bool soon = r->key_asked_us > 0 && now_us - r->key_asked_us < KEY_EVERY_US;
+    if (r->config.want_key && !soon && recording_wants_key(r->recording)) {
+        r->key_asked_us = now_us;
+        r->config.want_key(r->config.arg);
+    }
+}
+
 static void work(struct recorder *r)
 {
+    recording_limit(r->recording, atomic_load(&r->segment_time_us), atomic_load(&r->segment_bytes));
     if (r->paused && !flush(r)) {
         return;
     }
     if (!drain(r)) {
         return;
     }
+    ask_for_key(r);
     if (queue_closed(r->queue) || clock_now_us() >= r->sync_due_us) {
         (void)flush(r); /* a failure pauses, which is all there is to do */
     }
@@ -406,6 +420,8 @@ int recorder_start(struct recorder **out, const struct recorder_config *config, 
     r->config.sync_us = config->sync_us > SHORTEST_SYNC ? config->sync_us : SHORTEST_SYNC;
     r->queue = queue_ref(queue);
     atomic_init(&r->deadline_us, INT64_MAX);
+    atomic_init(&r->segment_time_us, config->segment_time_us);
+    atomic_init(&r->segment_bytes, config->segment_bytes);
     ret = set_up(r);
     if (ret < 0) {
         recorder_free(r);
@@ -413,6 +429,12 @@ int recorder_start(struct recorder **out, const struct recorder_config *config, 
     }
     *out = r;
     return 0;
+}
+
+void recorder_limit(struct recorder *r, int64_t segment_time_us, int64_t segment_bytes)
+{
+    atomic_store(&r->segment_time_us, segment_time_us);
+    atomic_store(&r->segment_bytes, segment_bytes);
 }
 
 void recorder_hurry(struct recorder *r, int64_t deadline_us)
@@ -477,10 +499,4 @@ void recorder_each_file(struct recorder *r, void (*each)(void *arg, const char *
         }
         each(arg, path);
     }
-}
-
-int record_check_pattern(const char *pattern, struct err *err)
-{
-    struct naming naming = { .pattern = pattern, .name = "camera", .number = 1 };
-    return naming_check(&naming, err);
 }

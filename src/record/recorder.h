@@ -34,6 +34,9 @@ struct recorder_config {
      * NULL: then the gap stays. */
     void (*replay)(void *arg, uint64_t seq);
     void (*opened)(void *arg, const char *path); /* a file has been made; may be NULL */
+    /* The next file is due and only waits for a key frame: now would be a good time. Now and then, until
+     * there is one. May be NULL. */
+    void (*want_key)(void *arg);
     void *arg;
 };
 
@@ -51,6 +54,8 @@ void recorder_finish(struct recorder *r, int64_t deadline_us);
 /* Bring the deadline nearer while another thread is in recorder_finish, or about to be. Any thread. */
 void recorder_hurry(struct recorder *r, int64_t deadline_us);
 void recorder_free(struct recorder *r);
+/* Other limits of a segment than the config's, from the next key frame on. Any thread. */
+void recorder_limit(struct recorder *r, int64_t segment_time_us, int64_t segment_bytes);
 
 struct recorder_stats {
     uint64_t written;   /* frames in files, each once */

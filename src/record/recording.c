@@ -19,6 +19,7 @@ struct recording {
     struct recording_config config;
     struct mp4 *file;               /* the one that grows; NULL before a key frame */
     uint64_t gop_start;             /* size of the file before its newest key frame */
+    bool wants_key;                 /* the newest frame was no key frame, but should have been */
     unsigned failures;              /* of flushing, in a row */
     uint64_t lost_seq, lost_frames; /* recording_take_lost */
     struct recording_totals totals;
@@ -66,11 +67,11 @@ static void close_file(struct recording *r)
     r->file = NULL;
 }
 
-static bool segment_is_full(const struct recording *r, const struct frame *key)
+static bool segment_is_full(const struct recording *r, const struct frame *next)
 {
     const struct recording_config *c = &r->config;
-    int fps = key->format.fps_num > 0 && key->format.fps_den > 0
-                  ? key->format.fps_num / key->format.fps_den + 1
+    int fps = next->format.fps_num > 0 && next->format.fps_den > 0
+                  ? next->format.fps_num / next->format.fps_den + 1
                   : 30;
     int64_t half_frame_us = CLOCK_S / 2 / fps;
     uint64_t size = mp4_size(r->file);
@@ -80,7 +81,7 @@ static bool segment_is_full(const struct recording *r, const struct frame *key)
         limit = (uint64_t)c->segment_bytes;
     }
     return expected > limit || (c->segment_time_us > 0 &&
-                                mp4_age_us(r->file, key) >= c->segment_time_us - half_frame_us);
+                                mp4_age_us(r->file, next) >= c->segment_time_us - half_frame_us);
 }
 
 static bool must_cut(const struct recording *r, const struct frame *key,
@@ -127,11 +128,13 @@ static int prepare_key(struct recording *r, const struct frame *key)
 
 int recording_add(struct recording *r, const struct frame *frame)
 {
-    if (!r->file && !(frame->flags & FRAME_KEY)) {
+    bool key = frame->flags & FRAME_KEY;
+    r->wants_key = !key && (!r->file || segment_is_full(r, frame));
+    if (!r->file && !key) {
         discard(r, "a file begins with a key frame");
         return 0;
     }
-    int ret = frame->flags & FRAME_KEY ? prepare_key(r, frame) : 0;
+    int ret = key ? prepare_key(r, frame) : 0;
     if (ret == 0) {
         ret = mp4_add(r->file, frame);
     }
@@ -232,6 +235,17 @@ bool recording_take_lost(struct recording *r, uint64_t *seq, uint64_t *frames)
 bool recording_needs_key(const struct recording *r)
 {
     return !r->file;
+}
+
+bool recording_wants_key(const struct recording *r)
+{
+    return r->wants_key;
+}
+
+void recording_limit(struct recording *r, int64_t segment_time_us, int64_t segment_bytes)
+{
+    r->config.segment_time_us = segment_time_us;
+    r->config.segment_bytes = segment_bytes;
 }
 
 void recording_end(struct recording *r)

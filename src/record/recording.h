@@ -53,6 +53,11 @@ bool recording_take_lost(struct recording *r, uint64_t *seq, uint64_t *frames);
 
 /* There is no file to go on with: it takes a key frame to begin one. */
 bool recording_needs_key(const struct recording *r);
+/* A segment is over its limits, or frames are refused, and only a key frame helps. */
+bool recording_wants_key(const struct recording *r);
+
+/* Other limits, from the next key frame on. */
+void recording_limit(struct recording *r, int64_t segment_time_us, int64_t segment_bytes);
 
 /* No more frames: closes the file; what could not be flushed is discarded and counted. */
 void recording_end(struct recording *r);

@@ -146,7 +146,8 @@ static void remove_temporary(const char *path)
     }
 }
 
-static int for_each(const char *pattern, bool temporary, struct stop *stop)
+/* `which` of naming_globs() the pattern is. */
+static int for_each(const char *pattern, int which, struct stop *stop)
 {
     glob_t found;
     int mended = 0;
@@ -154,9 +155,9 @@ static int for_each(const char *pattern, bool temporary, struct stop *stop)
         return 0;
     }
     for (size_t i = 0; i < found.gl_pathc && !stop_requested(stop); i++) {
-        if (temporary) {
+        if (which >= NAMING_GLOBS / 2) {
             remove_temporary(found.gl_pathv[i]);
-        } else {
+        } else if (which == 0 || naming_is_numbered(found.gl_pathv[i])) {
             mended += mend_path(found.gl_pathv[i], stop);
         }
     }
@@ -172,7 +173,7 @@ int record_recover(const char *pattern, struct stop *stop)
         return 0;
     }
     for (int i = NAMING_GLOBS - 1; i >= 0; i--) { /* temporary files first: they take space */
-        mended += for_each(globs[i], i >= NAMING_GLOBS / 2, stop);
+        mended += for_each(globs[i], i, stop);
     }
     naming_free_globs(globs);
     return mended;

@@ -17,6 +17,8 @@
 #include "pcs/err.h"
 #include "pcs/log.h"
 
+#define AHEAD_US (60 * CLOCK_S)
+
 /* ---- the decision ---- */
 
 size_t retention_next(const struct retention_file *files, size_t count,
@@ -41,6 +43,7 @@ size_t retention_next(const struct retention_file *files, size_t count,
 
 struct entry {
     struct retention_file file;
+    bool ahead; /* it began later than it is now */
     char *path;
 };
 
@@ -54,32 +57,33 @@ static int read_fd(void *arg, uint64_t offset, void *buf, size_t size)
     return disk_read_at(*(int *)arg, offset, buf, size);
 }
 
-static bool is_marked(int fd, uint64_t size)
+static bool is_marked(int fd, uint64_t size, struct box_mark *mark)
 {
     struct box_source source = { .read = read_fd, .arg = &fd, .size = size };
-    struct box_mark mark;
-    return boxes_find_mark(&source, &mark) == 0;
+    return boxes_find_mark(&source, mark) == 0;
 }
 
 /* A regular file with our mark, opened; or a negative errno. */
-static int open_ours(const char *path, struct retention_file *file)
+static int open_ours(const char *path, struct entry *e)
 {
     struct stat st;
+    struct box_mark mark;
     int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
     if (fd < 0) {
         return -errno;
     }
-    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || !is_marked(fd, (uint64_t)st.st_size)) {
+    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || !is_marked(fd, (uint64_t)st.st_size, &mark)) {
         close(fd);
         return -ENODATA;
     }
-    *file = (struct retention_file){ .bytes = (uint64_t)st.st_size,
-                                     .written_us = st.st_mtim.tv_sec * CLOCK_S +
-                                                   st.st_mtim.tv_nsec / 1000 };
+    e->file = (struct retention_file){ .bytes = (uint64_t)st.st_size,
+                                       .written_us = st.st_mtim.tv_sec * CLOCK_S +
+                                                     st.st_mtim.tv_nsec / 1000 };
+    e->ahead = mark.wall_us > clock_wall_us() + AHEAD_US;
     return fd;
 }
 
-static int add_entry(struct entries *e, const char *path, const struct retention_file *file)
+static int add_entry(struct entries *e, const char *path, struct entry new)
 {
     if (e->count == e->space) {
         size_t space = e->space ? e->space * 2 : 64;
@@ -90,15 +94,15 @@ static int add_entry(struct entries *e, const char *path, const struct retention
         e->entry = entry;
         e->space = space;
     }
-    char *copy = strdup(path);
-    if (!copy) {
+    new.path = strdup(path);
+    if (!new.path) {
         return -ENOMEM;
     }
-    e->entry[e->count++] = (struct entry){ *file, copy };
+    e->entry[e->count++] = new;
     return 0;
 }
 
-static int collect(const char *pattern, struct entries *e)
+static int collect(const char *pattern, bool numbered, struct entries *e)
 {
     glob_t found;
     int ret = glob(pattern, GLOB_NOSORT, NULL, &found);
@@ -106,21 +110,29 @@ static int collect(const char *pattern, struct entries *e)
         return ret == GLOB_NOSPACE ? -ENOMEM : 0; /* none, or the folder is away */
     }
     for (size_t i = 0; i < found.gl_pathc && ret == 0; i++) {
-        struct retention_file file;
-        int fd = open_ours(found.gl_pathv[i], &file);
+        const char *path = found.gl_pathv[i];
+        struct entry new;
+        int fd = numbered && !naming_is_numbered(path) ? -ENODATA : open_ours(path, &new);
         if (fd >= 0) {
             close(fd);
-            ret = add_entry(e, found.gl_pathv[i], &file);
+            ret = add_entry(e, path, new);
         }
     }
     globfree(&found);
     return ret;
 }
 
-/* Of two that were written at the same moment the name decides: it has the time of the beginning. */
+/*
+ * A recording from the future was made before the clock was set back (a Raspberry Pi without a network wakes
+ * up in the past): it is older than all that was recorded since. Of two that were written at the same moment
+ * the name decides: it has the time of the beginning.
+ */
 static int by_age(const void *a, const void *b)
 {
     const struct entry *x = a, *y = b;
+    if (x->ahead != y->ahead) {
+        return x->ahead ? -1 : 1;
+    }
     if (x->file.written_us != y->file.written_us) {
         return x->file.written_us < y->file.written_us ? -1 : 1;
     }
@@ -143,7 +155,7 @@ static int find_all(const char *pattern, struct entries *e)
         return ret;
     }
     for (int i = 0; i < NAMING_GLOBS / 2 && ret == 0; i++) { /* the rest are temporary files */
-        ret = collect(globs[i], e);
+        ret = collect(globs[i], i == 1, e);
     }
     naming_free_globs(globs);
     if (ret == 0 && e->count > 0) {
@@ -157,8 +169,8 @@ static int find_all(const char *pattern, struct entries *e)
 /* Once more with the lock in hand: it must still be ours, at rest, and have this name. */
 static int remove_file(const char *path)
 {
-    struct retention_file file;
-    int fd = open_ours(path, &file);
+    struct entry e;
+    int fd = open_ours(path, &e);
     if (fd < 0) {
         return fd;
     }
@@ -204,12 +216,14 @@ static void prune(const struct entries *e, struct retention_file *files,
     }
 }
 
-static void sum_up(const struct retention_file *files, size_t count, struct retention_result *out)
+static void sum_up(const struct retention_file *files, size_t count, int64_t since_us,
+                   struct retention_result *out)
 {
     for (size_t i = 0; i < count; i++) {
         out->files += !files[i].gone;
         out->bytes += files[i].gone ? 0 : files[i].bytes;
-        if (!files[i].held && !files[i].gone && files[i].bytes > out->largest) {
+        bool counts = !files[i].held && !files[i].gone && files[i].written_us >= since_us;
+        if (counts && files[i].bytes > out->largest) {
             out->largest = files[i].bytes;
         }
     }
@@ -230,7 +244,7 @@ int retention_run(const char *pattern, const struct retention_limits *limits,
             files[i] = e.entry[i].file;
         }
         prune(&e, files, limits, &result);
-        sum_up(files, e.count, &result);
+        sum_up(files, e.count, limits->since_us, &result);
         *out = result;
     }
     free(files);

@@ -15,6 +15,7 @@ struct retention_limits {
     uint64_t max_bytes; /* of all of them together; each 0 = no limit */
     int64_t max_age_us; /* since their last frame */
     uint64_t min_free;  /* bytes of the file system that others shall have */
+    int64_t since_us;   /* Unix epoch: retention_result.largest is about what was written later */
 };
 
 struct retention_file {
@@ -24,14 +25,14 @@ struct retention_file {
     bool gone;
 };
 
-/* The next one that has to go, of files sorted oldest first; `count` when the limits are kept, or
+/* The next one that has to go, of files sorted oldest first (as recorded: a clock may have been set back); `count` when the limits are kept, or
  * nothing can be done about it. `free_bytes`: on the file system now. */
 size_t retention_next(const struct retention_file *files, size_t count,
                       const struct retention_limits *limits, int64_t now_us, uint64_t free_bytes);
 
 struct retention_result {
     uint64_t files, bytes; /* that are left, those in use included */
-    uint64_t largest;      /* bytes, of those that are not in use */
+    uint64_t largest;      /* bytes, of those that are not in use and were written since */
     uint64_t removed;
 };
 

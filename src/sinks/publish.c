@@ -446,7 +446,7 @@ static void target_totals(struct target *t, struct sink_totals *out)
 
 static void publish_totals(struct sink *s, struct sink_totals *out)
 {
-    *out = (struct sink_totals){ .done = true };
+    *out = (struct sink_totals){ .done = true, .targets = (unsigned)s->count };
     for (size_t i = 0; i < s->count; i++) {
         struct sink_totals t;
         target_totals(s->target[i], &t);

@@ -419,6 +419,10 @@ static void push_totals(struct sink *s, struct sink_totals *out)
     pthread_mutex_lock(&s->lock);
     *out = s->totals;
     pthread_mutex_unlock(&s->lock);
+    struct queue_stats q;
+    queue_get_stats(s->queue, &q); /* second: what the thread has not seen yet is queued */
+    uint64_t settled = out->sent + out->dropped;
+    out->queued = q.pushed > settled ? q.pushed - settled : 0;
     out->done = stop_requested(s->done);
 }
 

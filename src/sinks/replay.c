@@ -92,6 +92,11 @@ static void count_hole(struct replay *r, uint64_t seq)
     r->last_seq = seq;
 }
 
+void replay_begin(struct replay *r, uint64_t seq)
+{
+    r->base_seq = r->last_seq = seq;
+}
+
 bool replay_add(struct replay *r, const struct frame *frame)
 {
     bool key = frame->flags & FRAME_KEY;
@@ -181,7 +186,7 @@ void replay_ack(struct replay *r, uint64_t seq)
     if (seq == r->sent_seq) {
         r->acked = r->sent - r->gone;
     } else if (r->count > 0 && at(r, i)->frame->seq == seq) {
-        r->acked = seq - replay_skipped_before(r, at(r, i)) - r->gone;
+        r->acked = seq - r->base_seq - replay_skipped_before(r, at(r, i)) - r->gone;
     }
     r->acked_seq = seq;
     r->unconfirmed = 0;
@@ -253,6 +258,11 @@ size_t replay_unsent(const struct replay *r)
         n++;
     }
     return n;
+}
+
+size_t replay_after(const struct replay *r, uint64_t seq)
+{
+    return r->count - count_before(r, seq + 1);
 }
 
 uint64_t replay_first_seq(const struct replay *r)

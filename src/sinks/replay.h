@@ -30,6 +30,7 @@ struct replay {
     bool need_key;
 
     uint64_t last_seq;  /* newest frame seen */
+    uint64_t base_seq;  /* … before the first that counts: what was before it, nobody misses */
     uint64_t sent_seq;  /* highest number ever sent */
     uint64_t acked_seq; /* … confirmed to be on disk */
     uint64_t evicted;   /* frames that left unsent: older than all that is here */
@@ -46,6 +47,9 @@ void replay_init(struct replay *r, size_t max_bytes);
 void replay_finish(struct replay *r);
 void replay_rest(
     struct replay *r); /* let all frames go and free what held them; all numbers stay */
+
+/* Nothing was taken or sent yet: the stream begins behind frame `seq`. */
+void replay_begin(struct replay *r, uint64_t seq);
 
 /* Take a reference to the stream's next frame. False: a key frame should be asked for. */
 bool replay_add(struct replay *r, const struct frame *frame);
@@ -72,5 +76,6 @@ bool replay_skip_late(struct replay *r, int64_t oldest_us);
 uint64_t replay_skipped(const struct replay *r); /* frames never sent, so far */
 /* … of those, the ones with a lower number than this entry's */
 uint64_t replay_skipped_before(const struct replay *r, const struct replay_entry *entry);
-size_t replay_unsent(const struct replay *r);      /* frames not sent ever */
+size_t replay_unsent(const struct replay *r);              /* frames not sent ever */
+size_t replay_after(const struct replay *r, uint64_t seq); /* frames held with a higher number */
 uint64_t replay_first_seq(const struct replay *r); /* oldest held; last_seq + 1 when empty */

@@ -156,7 +156,9 @@ static struct cJSON *shm_report(struct sink *s)
     if (s->stream) {
         report_feed(o, s->stream, s->config.stream);
     } else {
+        cJSON_AddStringToObject(o, "target", s->config.raw);
         cJSON_AddNumberToObject(o, "sent", 0);
+        cJSON_AddNumberToObject(o, "bytes", 0);
     }
     cJSON_AddNumberToObject(o, "dropped", (double)t.dropped);
     if (s->raw) {

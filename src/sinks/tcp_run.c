@@ -314,13 +314,18 @@ static size_t wait_for_work(struct sink *s, int64_t expiry_us)
 
 static void publish_totals(struct sink *s)
 {
-    struct sink_totals t = { 0 };
+    struct sink_totals all = { 0 }, t;
     uint64_t resent = 0;
     size_t here = guests_here(&s->guests);
+    guests_add_totals(&s->guests, &all, &resent);
+    t = all;
+    guests_count(&s->guests, &t.sent, &t.queued);
+    t.acked = all.acked < t.sent ? all.acked : t.sent;
     t.connected = here > 0;
-    guests_add_totals(&s->guests, &t, &resent);
     pthread_mutex_lock(&s->lock);
     s->totals = t;
+    s->delivered = all.sent;
+    s->skipped = all.dropped;
     s->resent = resent;
     s->refused_total = s->refused;
     s->here = here;

@@ -65,12 +65,13 @@ struct sink {
     bool subscribed, ended, full;
     size_t first_served;
     const struct frame *newest;
-    uint64_t sent, dropped, bytes;
+    uint64_t begun_seq;                        /* of the newest that went to anybody */
+    uint64_t begun, delivered, skipped, bytes; /* begun: frames; the next two: frames × clients */
     struct log_limit came_limit, gone_limit, full_limit, prove_limit, send_limit;
 
     pthread_mutex_t lock; /* guards the copies for other threads */
     struct sink_totals totals;
-    uint64_t registered, refused;
+    uint64_t registered, refused, delivered_total, skipped_total;
     size_t active;
 };
 
@@ -197,7 +198,7 @@ static void take_newest(struct sink *s)
     const struct frame *frame;
     while ((frame = queue_take(s->queue)) != NULL) {
         for (size_t i = 0; s->newest && i < s->clients.count; i++) {
-            s->dropped += s->clients.list[i].begun_seq < s->newest->seq;
+            s->skipped += s->clients.list[i].begun_seq < s->newest->seq;
         }
         frame_unref(s->newest);
         s->newest = frame;
@@ -214,6 +215,8 @@ static bool begin_train(struct sink *s, struct udp_client *c, int64_t now_us)
 {
     if (!c->train.frame && s->newest && c->begun_seq < s->newest->seq) {
         c->begun_seq = s->newest->seq;
+        s->begun += s->begun_seq < s->newest->seq;
+        s->begun_seq = s->newest->seq;
         udp_train_begin(&c->train, s->newest, c->raw, c->next_id++,
                         frame_time_us(&s->newest->format), now_us);
     }
@@ -250,10 +253,10 @@ static bool serve_client(struct sink *s, struct udp_client *c, int64_t now_us)
     }
     udp_train_end(&c->train);
     if (code == 0) {
-        s->sent++;
+        s->delivered++;
         s->bytes += size;
     } else {
-        s->dropped++;
+        s->skipped++;
         log_limited(&s->send_limit, LOG_PERIOD_US, LOG_WARN, "cannot send a picture: %s",
                     err_text(code));
     }
@@ -285,12 +288,12 @@ static size_t count_trains(const struct sink *s)
 static void publish_totals(struct sink *s)
 {
     pthread_mutex_lock(&s->lock);
-    s->totals.sent = s->sent;
-    s->totals.acked = 0; /* nobody confirms anything */
-    s->totals.dropped = s->dropped + s->clients.cut;
-    s->totals.queued = count_trains(s);
+    s->totals.sent = s->begun; /* acked: nobody confirms anything */
+    s->totals.queued = s->newest && s->begun_seq < s->newest->seq;
     s->totals.bytes = s->bytes;
     s->totals.connected = s->clients.count > 0;
+    s->delivered_total = s->delivered;
+    s->skipped_total = s->skipped + s->clients.cut;
     s->registered = s->clients.registered;
     s->refused = s->clients.refused;
     s->active = s->clients.count;
@@ -422,7 +425,6 @@ static void udp_finish(struct sink *s, int64_t deadline_us)
         stop_request(s->stop);
     }
     thread_join(&s->thread);
-    s->totals.dropped += s->totals.queued;
     s->totals.queued = 0;
 }
 
@@ -445,6 +447,8 @@ static struct cJSON *udp_report(struct sink *s)
     cJSON_AddNumberToObject(o, "dropped", (double)t.dropped);
     cJSON_AddNumberToObject(o, "bytes", (double)t.bytes);
     pthread_mutex_lock(&s->lock);
+    cJSON_AddNumberToObject(o, "delivered", (double)s->delivered_total);
+    cJSON_AddNumberToObject(o, "skipped", (double)s->skipped_total);
     cJSON_AddNumberToObject(o, "clients", (double)s->active);
     cJSON_AddNumberToObject(o, "registered", (double)s->registered);
     cJSON_AddNumberToObject(o, "refused", (double)s->refused);

@@ -8,6 +8,7 @@
 
 #include "client.h"
 #include "pcs/frame.h"
+#include "pcs/text.h"
 #include "request_internal.h"
 #include "server.h"
 
@@ -159,7 +160,9 @@ void web_reply_json(struct web_request *r, int status, struct cJSON *o)
         web_reply_text(r, 500, "out of memory");
         return;
     }
-    web_reply_bytes(r, status, "application/json", text, strlen(text), cJSON_free, text);
+    size_t size = strlen(text);
+    text_clean(text, size); /* names and paths may be anything; JSON is UTF-8 */
+    web_reply_bytes(r, status, "application/json", text, size, cJSON_free, text);
 }
 
 static void unref_frame(void *arg)

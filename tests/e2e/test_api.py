@@ -8,6 +8,7 @@ import http.client
 import json
 import os
 import shutil
+import re
 import signal
 import socket
 import subprocess
@@ -16,7 +17,7 @@ import time
 
 import jsonschema
 import pytest
-from pcs import SENDER, SLOW, Program, fake_camera, free_port, wait_for
+from pcs import SENDER, SLOW, Program, check_sums, decodes_cleanly, fake_camera, free_port, wait_for
 
 JSON = "application/json"
 SMALL = ("--source", "test", "--width", 320, "--height", 240)
@@ -224,9 +225,35 @@ def test_metrics_are_the_same_figures():
         assert all(name.startswith("pcs_") for name in m)
 
 
+def test_counters_never_go_back():
+    """Some are differences of others, read while frames are on their way."""
+    with site("--ws-port", 0, "--udp-port", 0, "--tcp-port", 0, "--fps", 200) as s, watch(s), watch(s):
+        before = {}
+        for _ in range(200):
+            now = samples(s.get("/metrics", checked=False).body.decode())
+            for name, value in now.items():
+                if re.search(r"_(total|count|sum|bucket)({|$)", name):
+                    assert value >= before.get(name, 0), name
+            before = now
+        assert before['pcs_output_dropped_frames_total{output="ws"}'] > 0, "nobody watched it"
+        assert 'pcs_web_skipped_frames_total{stream="mjpeg"}' in before
+
+
+def test_names_may_be_anything(tmp_path):
+    """Bytes that are no text must not spoil the whole of an answer."""
+    folder = tmp_path / "f\udcffolder"
+    folder.mkdir()
+    with site("--name", "na\udcffme", "--archive", folder) as s:
+        wait_for(lambda: s.get("/api/v1/recording").json["file"], "a segment")
+        assert s.get("/stats").json["name"] == "na?me"
+        assert 'name="na?me"' in s.get("/metrics").body.decode()
+        summary = s.program.stop()
+    assert summary["outputs"][0]["target"] == str(tmp_path / "f?older")
+
+
 @pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is not installed (Debian: prometheus)")
-def test_promtool_has_nothing_to_say():
-    with site("--ws-port", 0, "--name", 'na"m\\e') as s, watch(s):
+def test_promtool_has_nothing_to_say(tmp_path):
+    with site("--ws-port", 0, "--name", 'na"m\\e', "--archive", tmp_path) as s, watch(s):
         text = s.get("/metrics").body
         out = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True)
         assert out.returncode == 0 and not out.stdout + out.stderr, out
@@ -470,6 +497,60 @@ def test_recording_is_started_and_stopped(tmp_path):
         assert os.path.getsize(done["file"]) > 1000 and done["problem"] is None
 
 
+def test_dumps_by_signal_and_api_at_the_same_time(tmp_path):
+    with site("--archive", tmp_path, "--archive-ram", "4M", "--gop", 15, "--name", "cam") as s:
+        ram = lambda: s.get("/api/v1/recording").json["ram"]
+        wait_for(lambda: ram()["frames"] > 30, "frames in memory")
+        for _ in range(50):
+            s.program.send_signal(signal.SIGUSR1)
+            assert s.post("/api/v1/archive/dump").status in (202, 409)
+        done = wait_for(lambda: not (r := ram())["dumping"] and r, "the last dump")
+        files = [p for p in tmp_path.iterdir() if p.name.startswith("cam-ram-")]
+        assert 1 <= done["dumps"] == len(files) and done["problem"] is None
+        s.program.stop()
+    for p in files:
+        assert decodes_cleanly(p)[0], p
+    assert not [p for p in tmp_path.iterdir() if p.suffix == ".tmp"]
+
+
+def test_limits_of_the_archive_are_live(tmp_path):
+    file = tmp_path / "x.ini"
+    file.write_text("segment-time = 1h\n")
+    with site("--archive", tmp_path, "--gop", 1000, "--config", file) as s:
+        recording = lambda: s.get("/api/v1/recording").json
+        wait_for(lambda: recording()["segments"] == 1, "a segment")
+        assert s.patch("/api/v1/settings", {"archive-size": "64M", "segment-time": 0.5}).status == 200
+        wait_for(lambda: recording()["segments"] >= 3, "more of them, by key frames that were asked for", 30)
+        assert recording()["limit_bytes"] == 64 << 20
+        s.refused("/api/v1/settings", {"archive-size": "1M"}, 422, "less than 4M")
+        s.refused("/api/v1/settings", {"archive": "/"}, 409, "restart", "archive")
+        assert recording()["limit_bytes"] == 64 << 20
+        file.write_text("segment-time = 1h\narchive-size = 32M\n")
+        s.program.send_signal(signal.SIGHUP)
+        wait_for(lambda: recording()["limit_bytes"] == 32 << 20, "what the file says")
+        sent = s.program.stop()
+    check_sums(sent)
+
+
+def test_a_folder_that_goes_while_recording_is_off(tmp_path):
+    folder = tmp_path / "card"
+    folder.mkdir()
+    with site("--archive", folder) as s:
+        state = lambda: s.get("/api/v1/recording").json
+        wait_for(lambda: state()["segments"] == 1, "a segment")
+        assert s.post("/api/v1/recording", {"action": "stop"}).status == 202
+        wait_for(lambda: state()["state"] == "off", "its end")
+        folder.rename(tmp_path / "away")
+        assert s.post("/api/v1/recording", {"action": "start"}).status == 202
+        wait_for(lambda: state()["state"] == "paused", "the problem")
+        assert "does not exist" in state()["problem"]
+        (tmp_path / "away").rename(folder)
+        wait_for(lambda: state()["segments"] == 2, "another segment", 20)
+        assert state()["problem"] is None and state()["state"] == "recording"
+        assert s.program.log.count("does not exist") == 1 and "archive: archive:" not in s.program.log
+        check_sums(s.program.stop())
+
+
 def test_without_an_archive_nothing_is_recorded():
     with site() as s:
         state = s.get("/api/v1/recording").json
@@ -482,7 +563,43 @@ def test_every_output_is_in_the_figures(tmp_path):
     with site("--archive", tmp_path, "--publish", tmp_path / "x.mkv", "--publish", tmp_path / "y.mkv",
               "--dest-ip", "127.0.0.1", "--port", free_port(), "--ws-port", 0) as s:
         outputs = s.get("/stats").json["outputs"]
+        for o in outputs:
+            assert {"sent", "dropped", "queued", "connected"} <= set(o), o
         assert sorted(o["kind"] for o in outputs) == ["archive", "http", "publish", "publish", "push", "ws"]
         assert not next(o for o in outputs if o["kind"] == "push")["connected"]
         text = s.get("/metrics").body.decode()
+        assert 'pcs_archive_state{state="none"} 0' in text and "pcs_archive_limit_bytes 4294967296" in text
         assert text.count("pcs_output_connected{") == 5
+
+
+def test_the_sums_hold_for_every_output(tmp_path):
+    """captured = encoded + dropped; encoded = sent + dropped of each output, of whichever codec, with whoever watches."""
+    with site("--archive", tmp_path, "--archive-ram", "1M", "--publish", tmp_path / "x.mkv", "--publish",
+              tmp_path / "y.mkv", "--ws-port", 0, "--udp-port", 0, "--tcp-port", 0, "--shm", f"/pcs-sums-{os.getpid()}",
+              "--dest-ip", "127.0.0.1", "--port", free_port()) as s:
+        with watch(s):
+            wait_for(lambda: s.get("/stats").json["frames_served"] > 10, "frames")
+        wait_for(lambda: s.get("/stats").json["active_connections"] == 0, "the viewer to have gone")
+        count = s.get("/stats").json["camera"]["captured"]
+        wait_for(lambda: s.get("/stats").json["camera"]["captured"] > count + 5, "pictures without a viewer")
+        stats = s.get("/stats").json
+        encoded = max(e["encoded"] for e in stats["encoders"])
+        for o in stats["outputs"]:
+            assert abs(o["sent"] + o["dropped"] + o["queued"] - encoded) <= 6, (o, encoded)
+        sent = s.program.stop()
+    check_sums(sent)
+    by_kind = {o["kind"]: o for o in sent["outputs"]}
+    assert len(by_kind) == 8
+    assert 10 < by_kind["http"]["sent"] < sent["encoded"] == by_kind["archive"]["sent"]
+    assert by_kind["ws"]["sent"] == by_kind["udp"]["sent"] == by_kind["tcp"]["sent"] == 0
+
+
+def test_only_viewers_of_the_other_codec():
+    """Nothing but JPEG is encoded, for a browser; then the sum is about JPEG."""
+    with site() as s:
+        with watch(s):
+            wait_for(lambda: s.get("/stats").json["frames_served"] > 10, "frames")
+        sent = s.program.stop()
+    check_sums(sent)
+    output, = sent["outputs"]
+    assert output["sent"] > 10 and sent["encoded"] >= output["sent"]

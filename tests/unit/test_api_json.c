@@ -18,7 +18,7 @@ static void objects_are_taken(void **state)
         "{}",
         " {\"a\": 1} ",
         "{\"a\":\"{[\\\"\\\\\",\"b\":[[[[[[[1]]]]]]]}",
-        "{\"a\":\"\\u00e4\xc3\xa4\",\n\t\"b\":null}",
+        "{\"a\":\"\\u00e4\xc3\xa4\\n\\u0001\",\r\n\t\"b\":null}",
         "{\"a\":\"\\\\u0000\"}", /* a backslash and "u0000" */
     };
     (void)state;
@@ -43,7 +43,11 @@ static void others_are_refused(void **state)
         { "[]", "this JSON is not an object" },
         { "1", "this JSON is not an object" },
         { "{\"a\":[[[[[[[[1]]]]]]]]}", "this JSON is nested deeper than 8" },
-        { "{\"a\":\"\\u0000\"}", "this JSON has a NUL in a string" },
+        { "{\"a\":\"\\u0000\"}", "this JSON has a NUL or a bare control character in a string" },
+        { "{\"a\":\"\n\"}", "this JSON has a NUL or a bare control character in a string" },
+        { "{\"a\t\":1}", "this JSON has a NUL or a bare control character in a string" },
+        { "{\"a\":\"\x01\"}", "this is not UTF-8 text" },
+        { "{\f}", "this is not UTF-8 text" },
         { "{\"a\":1,\"b\":2,\"a\":3}", "this JSON says \"a\" twice" },
         { "{\"a\":\"\xff\"}", "this is not UTF-8 text" },
         { "{\"a\":\"\xc0\x80\"}", "this is not UTF-8 text" },

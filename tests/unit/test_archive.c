@@ -18,6 +18,7 @@
 #include "pcs/hub.h"
 #include "pcs/log.h"
 #include "pcs/option.h"
+#include "pcs/option_live.h"
 #include "record_clip.h"
 
 #define PATIENCE_US (20 * CLOCK_S)
@@ -171,6 +172,57 @@ static void recording_is_switched(void **state)
     cJSON_Delete(o);
 }
 
+static void set_live(struct fixture *f, const char *name, const char *value, int code)
+{
+    struct err err = { 0 };
+    size_t failed;
+    const struct option_change change = { name, &value, 1 };
+    assert_int_equal(options_set_live(f->options, &change, 1, &failed, &err), code);
+    sink_archive.reconfigure(f->archive, f->config);
+}
+
+static bool has_segments(const struct archive_status *s, uint64_t segments)
+{
+    return s->segments >= segments;
+}
+
+static void limits_change_while_it_records(void **state)
+{
+    struct fixture *f = *state;
+    start(f, "archive = FOLDER\nsegment-time = 1h\n");
+    publish(f, 20);
+    struct archive_status s = wait_status(f, has_written, 20);
+    assert_int_equal(s.segments, 1);
+    assert_int_equal(s.limit_bytes, (uint64_t)4 << 30);
+    set_live(f, "segment-time", "100ms", 0);
+    set_live(f, "archive-size", "8M", 0);
+    publish(f, 11);
+    s = wait_status(f, has_segments, 2);
+    assert_int_equal(s.limit_bytes, 8 << 20);
+    set_live(f, "archive", "/", -EPERM);
+    finish(f);
+}
+
+static void a_key_frame_is_asked_for_when_a_segment_is_due(void **state)
+{
+    struct fixture *f = *state;
+    start(f, "archive = FOLDER\nsegment-time = 100ms\n");
+    assert_true(hub_take_key_request(f->hub)); /* as by everybody who comes */
+    publish(f, 2);
+    (void)wait_status(f, has_written, 2);
+    assert_false(hub_take_key_request(f->hub));
+    publish(f, 7); /* a key frame has not come yet */
+    (void)wait_status(f, has_written, 9);
+    int64_t deadline_us = clock_now_us() + PATIENCE_US;
+    bool asked = false;
+    while (!asked && clock_now_us() < deadline_us) {
+        asked = hub_take_key_request(f->hub);
+        (void)poll(NULL, 0, 1);
+    }
+    assert_true(asked);
+    finish(f);
+}
+
 static void memory_is_dumped(void **state)
 {
     struct fixture *f = *state;
@@ -216,6 +268,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(recording_is_switched, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(limits_change_while_it_records, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_key_frame_is_asked_for_when_a_segment_is_due, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(memory_is_dumped, set_up, tear_down),
         cmocka_unit_test_setup_teardown(memory_alone_needs_no_folder, set_up, tear_down),
     };

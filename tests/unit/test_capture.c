@@ -33,7 +33,7 @@ struct seen {
     pthread_cond_t changed;
     unsigned frames, opened, ended;
     uint64_t last_seq;
-    int64_t last_capture_us;
+    int64_t last_capture_us, wall_offset_us;
     struct format format;
     int reason;
     bool bad; /* a promise of the stage was broken */
@@ -80,6 +80,11 @@ static void on_frame(void *arg, const struct frame *frame)
                  frame->stage_us[STAGE_DEQUEUED] > now_us;
     int64_t wall_us = clock_wall_us() - (now_us - frame->capture_us);
     seen->bad |= llabs(wall_us - frame->wall_us) > CLOCK_S;
+    /* Wall time goes as capture time does, but where somebody sets the clock during the test. */
+    int64_t offset_us = frame->wall_us - frame->capture_us;
+    int64_t moved_us = seen->last_seq > 0 ? llabs(offset_us - seen->wall_offset_us) : 0;
+    seen->bad |= moved_us > 0 && moved_us < WALL_STEP_US;
+    seen->wall_offset_us = offset_us;
     seen->bad |= seen->opened == 0 || seen->ended > 0;
     seen->last_seq = frame->seq;
     seen->last_capture_us = frame->capture_us;

@@ -43,7 +43,8 @@ static void families_and_numbers(void **state)
 
 static void labels_are_escaped(void **state)
 {
-    const struct metrics_label a = { "name", "back\\slash \"quoted\"\nline" }, b = { "x", "" };
+    const struct metrics_label a = { "name", "back\\slash \"quoted\"\nline \xff\xc3\xa4" },
+                               b = { "x", "" };
     struct metrics m;
     (void)state;
     assert_int_equal(metrics_begin(&m), 0);
@@ -51,8 +52,20 @@ static void labels_are_escaped(void **state)
     metrics_value(&m, 1, a, b);
     metrics_value(&m, 1, b, none);
     expect(&m, "# HELP pcs_info Info.\n# TYPE pcs_info gauge\n"
-               "pcs_info{name=\"back\\\\slash \\\"quoted\\\"\\nline\",x=\"\"} 1\n"
+               "pcs_info{name=\"back\\\\slash \\\"quoted\\\"?line ?\xc3\xa4\",x=\"\"} 1\n"
                "pcs_info{x=\"\"} 1\n");
+}
+
+static void a_counted_difference_never_goes_back(void **state)
+{
+    struct metrics_count c = { 0 };
+    (void)state;
+    assert_int_equal(metrics_count(&c, 5), 0); /* perhaps they were only on their way */
+    assert_int_equal(metrics_count(&c, 6), 5);
+    assert_int_equal(metrics_count(&c, 6), 6);
+    assert_int_equal(metrics_count(&c, 7), 6); /* … as this one was */
+    assert_int_equal(metrics_count(&c, 6), 6);
+    assert_int_equal(metrics_count(&c, 2), 6);
 }
 
 static void a_histogram_is_cumulative_and_in_seconds(void **state)
@@ -84,6 +97,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(families_and_numbers),
         cmocka_unit_test(labels_are_escaped),
+        cmocka_unit_test(a_counted_difference_never_goes_back),
         cmocka_unit_test(a_histogram_is_cumulative_and_in_seconds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

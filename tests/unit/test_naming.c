@@ -164,6 +164,20 @@ static void expect_glob(const char *pattern, int which, const char *name, bool m
     naming_free_globs(globs);
 }
 
+static void numbers_are_ours_only_when_they_are_numbers(void **state)
+{
+    (void)state;
+    assert_true(naming_is_numbered("/r/cam-20251120-101112-3.mp4"));
+    assert_true(naming_is_numbered("cam-12"));
+    assert_false(naming_is_numbered("/r/cam-20251120-101112-2nd birthday.mp4"));
+    assert_false(naming_is_numbered("/r/cam-20251120-101112-1 (copy).mp4"));
+    assert_false(naming_is_numbered("/r/cam-1-.mp4"));
+    assert_false(naming_is_numbered("/r-1/cam.mp4"));
+    assert_false(naming_is_numbered("/r/cam-01.mp4"));
+    assert_false(naming_is_numbered("/r/cam1.mp4"));
+    assert_false(naming_is_numbered("12"));
+}
+
 static void globs_match_what_patterns_make(void **state)
 {
     (void)state;
@@ -196,6 +210,7 @@ int main(void)
         cmocka_unit_test(what_cannot_work_is_said),
         cmocka_unit_test(unwritable_folders_are_said),
         cmocka_unit_test(globs_match_what_patterns_make),
+        cmocka_unit_test(numbers_are_ours_only_when_they_are_numbers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

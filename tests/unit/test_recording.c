@@ -439,6 +439,30 @@ static void what_is_never_written_is_counted(void **state)
     assert_int_equal(recording_totals(f->recording)->discarded, 5);
 }
 
+static void a_key_frame_is_wanted_when_one_is_due(void **state)
+{
+    struct fixture *f = *state;
+    add_frames(f, &(struct clip_options){ .frames = 90, .gop = 60 }, 90);
+    begin(f, CLOCK_S, 0, false);
+    assert_false(recording_wants_key(f->recording));
+    add(f, 0, 25, 10);
+    assert_false(recording_wants_key(f->recording));
+    add(f, 25, 35, 10);
+    assert_true(recording_wants_key(f->recording));
+    recording_limit(f->recording, 0, 0);
+    add(f, 35, 36, 10);
+    assert_false(recording_wants_key(f->recording));
+    recording_limit(f->recording, CLOCK_S, 0);
+    add(f, 36, 61, 10);
+    assert_false(recording_wants_key(f->recording)); /* there it is */
+    add(f, 61, 80, 10);
+    recording_limit(f->recording, 0, 1000);
+    add(f, 80, 90, 10);
+    assert_true(recording_wants_key(f->recording));
+    end(f);
+    expect_files(f, 2, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -456,6 +480,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_lost_file_goes_on_in_another, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_broken_file_is_given_up_and_kept, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_never_written_is_counted, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_key_frame_is_wanted_when_one_is_due, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

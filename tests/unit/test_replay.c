@@ -108,6 +108,21 @@ static void ack_keeps_what_a_new_file_needs(void **state)
     assert_int_equal(f->replay.acked, 12);
 }
 
+static void what_was_before_the_beginning_is_no_loss(void **state)
+{
+    struct fixture *f = *state;
+    size_t again;
+    replay_begin(&f->replay, 100);
+    add_range(f, 101, 112);
+    (void)send_all(f, &again);
+    replay_ack(&f->replay, 105);
+    assert_int_equal(f->replay.acked, 5);
+    assert_int_equal(replay_after(&f->replay, 110), 2);
+    replay_ack(&f->replay, 112);
+    assert_int_equal(f->replay.acked, 12);
+    assert_int_equal(replay_skipped(&f->replay), 0);
+}
+
 static void nonsense_acks_are_ignored(void **state)
 {
     struct fixture *f = *state;
@@ -303,6 +318,7 @@ int main(void)
         TEST(sends_in_order_once),
         TEST(begins_with_a_key_frame),
         TEST(ack_keeps_what_a_new_file_needs),
+        TEST(what_was_before_the_beginning_is_no_loss),
         TEST(nonsense_acks_are_ignored),
         TEST(full_buffer_drops_whole_groups),
         TEST(skipped_counts_what_came_before),

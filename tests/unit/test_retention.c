@@ -89,14 +89,17 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* A recording of ours, last written `age_us` ago. */
+/* A recording of ours, last written `age_us` ago; negative: in the future, where its pictures are, too. */
 static void make(struct fixture *f, const char *name, int64_t age_us)
 {
     _Atomic int64_t deadline_us = INT64_MAX;
     const struct frame *frames[20];
     char *path = scratch_path(f->folder, name);
     for (int i = 0; i < 20; i++) {
-        frames[i] = clip_frame(f->clip, i, (uint64_t)i + 1, 1000000 + (int64_t)i * 100000 / 3);
+        struct frame *frame =
+            clip_frame(f->clip, i, (uint64_t)i + 1, 1000000 + (int64_t)i * 100000 / 3);
+        frame->wall_us = age_us < 0 ? clock_wall_us() - age_us : frame->wall_us;
+        frames[i] = frame;
     }
     const struct dump dump = {
         .pattern = path, .name = "cam", .frames = frames, .count = 20, .deadline_us = &deadline_us
@@ -159,6 +162,22 @@ static void the_oldest_go_first(void **state)
     assert_int_equal(run(f, (struct retention_limits){ .min_free = UINT64_MAX }).files, 0);
 }
 
+/* A clock that was ahead, or has not been set since the machine was started: what comes after is newer. */
+static void what_is_from_the_future_is_the_oldest(void **state)
+{
+    struct fixture *f = *state;
+    make(f, "cam-2024.mp4", 1 * DAY_US);
+    make(f, "cam-2030.mp4", -400 * DAY_US);
+    make(f, "cam-2031.mp4", -800 * DAY_US);
+    make(f, "cam-2025.mp4", 0);
+    struct retention_result all = run(f, (struct retention_limits){ 0 });
+    (void)run(f, (struct retention_limits){ .max_bytes = all.bytes - 1 });
+    assert_false(exists(f, "cam-2030.mp4"));
+    (void)run(f, (struct retention_limits){ .max_bytes = all.bytes / 2 });
+    assert_false(exists(f, "cam-2031.mp4"));
+    assert_true(exists(f, "cam-2024.mp4") && exists(f, "cam-2025.mp4"));
+}
+
 /* A name like ours is not enough, nor is our mark under another name. */
 static void other_files_stay(void **state)
 {
@@ -167,6 +186,8 @@ static void other_files_stay(void **state)
     make(f, "holiday.mp4", 9 * DAY_US);
     make(f, "cam-2-2021.mp4", 9 * DAY_US);
     make(f, "cam-2021.mp4.bak", 9 * DAY_US);
+    make(f, "cam-2021-2nd birthday.mp4", 9 * DAY_US);
+    make(f, "cam-2021-1 (copy).mp4", 9 * DAY_US);
     put_text(f, "cam-2020.mp4");
     assert_int_equal(symlink("holiday.mp4", to), 0);
     free(to);
@@ -178,7 +199,7 @@ static void other_files_stay(void **state)
         run(f, (struct retention_limits){ .max_bytes = 1, .min_free = UINT64_MAX });
     assert_int_equal(result.removed, 1);
     assert_int_equal(result.files, 0);
-    assert_int_equal(scratch_count(f->folder), 6);
+    assert_int_equal(scratch_count(f->folder), 8);
     assert_false(exists(f, "cam-2023.mp4"));
 }
 
@@ -200,6 +221,18 @@ static void what_is_being_written_stays(void **state)
     free(path);
 }
 
+static void the_largest_of_late(void **state)
+{
+    struct fixture *f = *state;
+    make(f, "cam-2021.mp4", 2 * DAY_US);
+    make(f, "cam-2022.mp4", 0);
+    struct retention_limits limits = { .since_us = clock_wall_us() - DAY_US };
+    struct retention_result late = run(f, limits);
+    assert_true(late.largest > 0 && late.files == 2);
+    limits.since_us = clock_wall_us() + DAY_US;
+    assert_int_equal(run(f, limits).largest, 0);
+}
+
 static void a_missing_folder_holds_nothing(void **state)
 {
     struct retention_result result;
@@ -216,8 +249,10 @@ int main(void)
         cmocka_unit_test(limits_decide),
         cmocka_unit_test(what_is_gone_or_held_is_passed_over),
         cmocka_unit_test_setup_teardown(the_oldest_go_first, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_is_from_the_future_is_the_oldest, set_up, tear_down),
         cmocka_unit_test_setup_teardown(other_files_stay, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_being_written_stays, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(the_largest_of_late, set_up, tear_down),
         cmocka_unit_test(a_missing_folder_holds_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -92,6 +92,31 @@ static void a_new_one_begins_with_the_next_key_frame(void **state)
     guests_finish(&g);
 }
 
+static void a_frame_counts_once_however_many_get_it(void **state)
+{
+    (void)state;
+    struct guests g;
+    uint64_t sent, queued;
+    guests_init(&g, 10, 1 << 20);
+    struct guest *fast = admit(&g, 1, 0, 100, 0), *slow = admit(&g, 0, 1, 100, 0);
+    (void)add(&g, 101, true);
+    (void)add(&g, 102, false);
+    guests_count(&g, &sent, &queued);
+    assert_true(sent == 0 && queued == 2);
+    assert_int_equal(send_all(fast), 2);
+    guests_count(&g, &sent, &queued);
+    assert_true(sent == 2 && queued == 0);
+    (void)add(&g, 103, false);
+    assert_int_equal(send_all(slow), 3);
+    guests_leave(&g, slow, false, 0); /* and is forgotten */
+    guests_count(&g, &sent, &queued);
+    assert_true(sent == 3 && queued == 0);
+    assert_int_equal(send_all(fast), 1);
+    guests_count(&g, &sent, &queued);
+    assert_true(sent == 3 && queued == 0);
+    guests_finish(&g);
+}
+
 static void one_that_is_away_goes_on_where_it_was(void **state)
 {
     (void)state;
@@ -210,6 +235,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_new_one_begins_with_the_next_key_frame),
+        cmocka_unit_test(a_frame_counts_once_however_many_get_it),
         cmocka_unit_test(one_that_is_away_goes_on_where_it_was),
         cmocka_unit_test(one_that_sleeps_is_told_what_it_missed),
         cmocka_unit_test(who_cannot_be_recognised_is_forgotten),

@@ -2,6 +2,7 @@
 #include "pcs/clock.h"
 
 #include <limits.h>
+#include <stdlib.h>
 #include <time.h>
 
 static int64_t read_clock(clockid_t id)
@@ -24,6 +25,22 @@ int64_t clock_wall_us(void)
 int64_t clock_thread_us(void)
 {
     return read_clock(CLOCK_THREAD_CPUTIME_ID);
+}
+
+void wall_clock_look(struct wall_clock *w, int64_t before_us, int64_t wall_us, int64_t after_us)
+{
+    int64_t unsure_us = (after_us - before_us) / 2;
+    int64_t offset_us = wall_us - before_us - unsure_us;
+    if (!w->known || llabs(offset_us - w->offset_us) > WALL_STEP_US + unsure_us) {
+        *w = (struct wall_clock){ true, offset_us };
+    }
+}
+
+int64_t wall_clock_at(struct wall_clock *w, int64_t at_us)
+{
+    int64_t before_us = clock_now_us(), wall_us = clock_wall_us();
+    wall_clock_look(w, before_us, wall_us, clock_now_us());
+    return at_us + w->offset_us;
 }
 
 int64_t clock_deadline_us(int64_t timeout_us)

@@ -9,6 +9,9 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+
+#include "pcs/text.h"
 
 #define SUB_BITS 5
 #define SUB      (1 << SUB_BITS)
@@ -97,7 +100,8 @@ void summary_print(struct cJSON *o)
 {
     char *text = cJSON_PrintUnformatted(o);
     if (text) {
-        (void)printf("%s\n", text); /* a closed stdout is the caller's wish */
+        text_clean(text, strlen(text)); /* names and paths may be anything; JSON is UTF-8 */
+        (void)printf("%s\n", text);     /* a closed stdout is the caller's wish */
         (void)fflush(stdout);
     }
     free(text);
