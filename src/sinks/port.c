@@ -5,6 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pcs/log.h"
+#include "pcs/sock.h"
+
 int port_parse(const char *option, const char *text, struct err *err)
 {
     if (!text) {
@@ -15,4 +18,13 @@ int port_parse(const char *option, const char *text, struct err *err)
         return err_set(err, -EINVAL, "--%s: '%s' is not allowed: 0 to 65535", option, text);
     }
     return atoi(text);
+}
+
+void port_tell(const char *service, int fd, const char *target)
+{
+    log_info("%s service on port %d (%s)", service, sock_port(fd), target);
+    if (!sock_loopback(fd)) {
+        log_warn("anybody who can reach %s can watch: the %s service asks for no token", target,
+                 service);
+    }
 }

@@ -12,7 +12,6 @@
 #include "pcs/backoff.h"
 #include "pcs/clock.h"
 #include "pcs/hub.h"
-#include "pcs/log.h"
 #include "pcs/queue.h"
 #include "pcs/serve.h"
 #include "pcs/stop.h"
@@ -131,7 +130,7 @@ static int tcp_open(struct sink **out, const void *config, const struct sink_env
         tcp_free(s);
         return code;
     }
-    log_info("TCP service on port %d (%s)", sock_port(s->listener), s->target);
+    port_tell("TCP", s->listener, s->target);
     *out = s;
     return 0;
 }

@@ -412,7 +412,7 @@ static int udp_open(struct sink **out, const void *config, const struct sink_env
         udp_free(s);
         return code;
     }
-    log_info("UDP service on port %d (%s)", sock_port(s->fd), s->target);
+    port_tell("UDP", s->fd, s->target);
     *out = s;
     return 0;
 }

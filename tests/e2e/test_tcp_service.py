@@ -3,6 +3,7 @@
 killed and come back, and each gets every frame once."""
 import os
 import random
+import re
 import signal
 import socket
 import struct
@@ -402,6 +403,14 @@ def test_ports_that_are_none(port):
         p = Program(SENDER, "--source", "test", f"{option}={port}")
         status, _ = p.end()
         assert status == 2 and option in p.log and "0 to 65535" in p.log
+
+
+@pytest.mark.parametrize("address, warned", [("127.0.0.1", 0), ("0.0.0.0", 2)])
+def test_who_can_watch_is_said(address, warned):
+    with service("--udp-port", 0, "--address", address) as s:
+        s.wait_log("UDP service on port")
+        s.stop()
+    assert len(re.findall(r"warn .*anybody who can reach \S+ can watch: the (?:TCP|UDP)", s.log)) == warned, s.log
 
 
 def test_a_port_that_is_taken():
