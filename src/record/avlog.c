@@ -18,7 +18,7 @@ static enum log_level level_of(int av_level)
 }
 
 /* Of a URL, what may be secret: who, and everything from the query on, wherever that ends. */
-static void hide_secrets(char *line)
+static void hide_secrets(char *line, size_t size)
 {
     char *at = strstr(line, "://");
     while (at) {
@@ -31,7 +31,7 @@ static void hide_secrets(char *line)
     }
     char *url = strstr(line, "://"), *query = url ? strchr(url, '?') : NULL;
     if (query) {
-        query[1] = '\0';
+        (void)snprintf(query, size - (size_t)(query - line), "?…"); /* no room: less of it */
     }
 }
 
@@ -45,7 +45,7 @@ static void on_line(void *object, int av_level, const char *fmt, va_list args)
     int print_prefix = 1;
     (void)av_log_format_line2(object, av_level, fmt, args, line, sizeof line, &print_prefix);
     line[strcspn(line, "\n")] = '\0';
-    hide_secrets(line);
+    hide_secrets(line, sizeof line);
     if (!*line) {
         return;
     }

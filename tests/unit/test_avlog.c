@@ -38,10 +38,11 @@ static void logged(const char *line, char *out, size_t size)
 static void secrets_of_urls_are_left_out(void **state)
 {
     static const char *const cases[][2] = {
-        { "Connection to srt://h:9?passphrase=s e'c\"ret failed: x", "Connection to srt://h:9?\n" },
+        { "Connection to srt://h:9?passphrase=s e'c\"ret failed: x",
+          "Connection to srt://h:9?…\n" },
         { "Cannot open connection tcp://u:p@ss@h:1/x.", "connection tcp://h:1/x.\n" },
         { "a rtsp://u:p@h/x b rtmp://v:q@i/y@z c", "a rtsp://h/x b rtmp://i/y@z c\n" },
-        { "a://u@h b://v@i?x c://w@j", "a://h b://i?\n" },
+        { "a://u@h b://v@i?x c://w@j", "a://h b://i?…\n" },
         { "://", "://\n" },
         { "what? no URL, u@h", "what? no URL, u@h\n" },
     };
