@@ -35,5 +35,5 @@ void calls_serve(struct calls *c, int64_t now_us,
                  void (*called)(void *arg, struct conn *conn, struct call *call, const char *peer),
                  void *arg);
 
-/* Its sender has been heard: the next break is a new one. */
-void call_succeeded(struct call *call);
+/* Its sender has said hello: if that lasts, the next break is a new one. */
+void call_greeted(struct call *call);

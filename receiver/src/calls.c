@@ -19,6 +19,7 @@
 #define CONNECT_US     (3 * CLOCK_S)
 #define FIRST_RETRY_US (200 * CLOCK_MS)
 #define MAX_RETRY_US   (10 * CLOCK_S)
+#define STEADY_US      CLOCK_S /* who refuses us does so at once */
 #define LOG_PERIOD_US  (30 * CLOCK_S)
 
 struct call {
@@ -30,6 +31,7 @@ struct call {
     atomic_bool ended; /* … it was freed */
     int fd;            /* calls': to say so */
     int64_t retry_us;
+    int64_t greeted_us; /* 0: not yet */
     struct backoff backoff;
     struct log_limit limit;
 };
@@ -184,6 +186,7 @@ static struct conn *take_dial(struct call *call, char peer[SOCK_NAME_MAX], int64
     }
     atomic_store(&call->ended, false);
     call->connected = true;
+    call->greeted_us = 0;
     conn_on_free(conn, on_freed, call);
     return conn;
 }
@@ -207,6 +210,9 @@ void calls_serve(struct calls *c, int64_t now_us,
         struct call *call = &c->call[i];
         if (call->connected && atomic_load(&call->ended)) {
             call->connected = false;
+            if (call->greeted_us && now_us - call->greeted_us > STEADY_US) {
+                backoff_reset(&call->backoff);
+            }
             retry_later(call, now_us);
         }
         struct conn *conn = call->dial ? take_dial(call, peer, now_us) : NULL;
@@ -218,7 +224,7 @@ void calls_serve(struct calls *c, int64_t now_us,
     }
 }
 
-void call_succeeded(struct call *call)
+void call_greeted(struct call *call)
 {
-    backoff_reset(&call->backoff);
+    call->greeted_us = clock_now_us();
 }

@@ -209,7 +209,7 @@ static void on_hello(void *arg, struct conn *conn, struct call *call, const char
     if (!stream || stream_attach(stream, conn, hello) < 0) {
         handshake_refuse(conn, WIRE_E_REFUSED, "this receiver cannot record now");
     } else if (call) {
-        call_succeeded(call);
+        call_greeted(call);
     }
 }
 

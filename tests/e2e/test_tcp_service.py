@@ -230,6 +230,9 @@ def test_no_more_than_max_clients(tmp_path):
         grows(tmp_path / "a.mp4")
         with caller(s.port, tmp_path / "b.mp4") as b:
             b.wait_log("too many receivers")
+            began = time.monotonic()
+            b.wait_log("too many receivers", count=5)
+            assert time.monotonic() - began > 2  # 0.2, 0.4, 0.8, 1.6 s, each 20 % less at most
             a.stop()
             grows(tmp_path / "b.mp4")
             b.stop()
