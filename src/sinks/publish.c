@@ -69,7 +69,7 @@ struct target {
 
     pthread_mutex_t lock; /* guards what follows */
     uint64_t sent, bytes, connections;
-    bool connected, resting; /* resting: waits for the next attempt */
+    bool connected, resting; /* resting: waits for the next attempt, or to be called */
 };
 
 struct sink {
@@ -191,6 +191,10 @@ static void tell_connected(struct target *t)
 static int connect_to(struct target *t, struct err *err)
 {
     int code = look_up(t, err);
+    if (t->url.listens) { /* that may take for ever */
+        unsubscribe(t);
+        set_state(t, false, true);
+    }
     if (code == 0) {
         code = publish_out_open(&t->out, &t->place, t->key, err);
     }
@@ -369,19 +373,31 @@ static int open_target(struct sink *s, const char *address, const struct sink_en
     return 0;
 }
 
-/* A place that is away at the end is not waited for. */
-static bool is_resting(struct target *t)
+static void target_totals(struct target *t, struct sink_totals *out)
 {
+    struct queue_stats q;
+    uint64_t published = hub_published(t->hub);
+    queue_get_stats(t->queue, &q);
     pthread_mutex_lock(&t->lock);
-    bool resting = t->resting;
+    *out = (struct sink_totals){ .sent = t->sent,
+                                 .bytes = t->bytes,
+                                 .reconnects = t->connections > 0 ? t->connections - 1 : 0,
+                                 .connected = t->connected,
+                                 .done = t->resting };
     pthread_mutex_unlock(&t->lock);
-    return resting;
+    out->queued = q.frames;
+    uint64_t settled = out->sent + out->queued;
+    out->dropped = published > settled ? published - settled : 0;
+    out->done |= stop_requested(t->done);
 }
 
+/* A place that is away at the end is not waited for. */
 static void publish_finish(struct sink *s, int64_t deadline_us)
 {
     for (size_t i = 0; i < s->count; i++) {
-        int64_t left_us = is_resting(s->target[i]) ? 0 : deadline_us - clock_now_us();
+        struct sink_totals t;
+        target_totals(s->target[i], &t);
+        int64_t left_us = t.done ? 0 : deadline_us - clock_now_us();
         if (!stop_wait(s->target[i]->done, left_us > 0 ? left_us : 0)) {
             stop_request(s->target[i]->stop);
         }
@@ -424,24 +440,6 @@ static int publish_open(struct sink **out, const void *config, const struct sink
     }
     *out = s;
     return 0;
-}
-
-static void target_totals(struct target *t, struct sink_totals *out)
-{
-    struct queue_stats q;
-    uint64_t published = hub_published(t->hub);
-    queue_get_stats(t->queue, &q);
-    pthread_mutex_lock(&t->lock);
-    *out = (struct sink_totals){ .sent = t->sent,
-                                 .bytes = t->bytes,
-                                 .reconnects = t->connections > 0 ? t->connections - 1 : 0,
-                                 .connected = t->connected,
-                                 .done = t->resting };
-    pthread_mutex_unlock(&t->lock);
-    out->queued = q.frames;
-    uint64_t settled = out->sent + out->queued;
-    out->dropped = published > settled ? published - settled : 0;
-    out->done |= stop_requested(t->done);
 }
 
 static void publish_totals(struct sink *s, struct sink_totals *out)

@@ -202,6 +202,14 @@ def test_srt_both_ways_round(tmp_path):
         assert len(numbers(path)) > 15
 
 
+def test_a_listener_that_nobody_calls():
+    """Costs no encoder, and the end does not wait for it."""
+    with publisher(f"tcp://127.0.0.1:{free_port()}?listen=1", args=("--frames", 90)) as s:
+        status, sent = s.end(20)
+    check_sums(sent)
+    assert status == 0 and sent["encoded"] < 30, sent
+
+
 def test_udp_to_ffmpeg(tmp_path):
     port, got = free_port(), tmp_path / "got.ts"
     with peer("-i", f"udp://127.0.0.1:{port}", "-c", "copy", got):
