@@ -143,7 +143,7 @@ def test_rtmp_to_a_listening_ffmpeg(tmp_path):
     port, got = free_port(), tmp_path / "got.flv"
     with peer("-listen", 1, "-i", f"rtmp://127.0.0.1:{port}/live/x", "-c", "copy", got):
         wait_for(lambda: is_listening(port), "the server")
-        with publisher(f"rtmp://127.0.0.1:{port}/live/secret", args=("--stats-interval", "100ms")) as s:
+        with publisher(f"rtmp://127.0.0.1:{port}/live/secret", args=("--log-level", "trace")) as s:
             wait_for(lambda: size(got) > ENOUGH, "video", 30)
             sent = s.stop()
             assert "secret" not in s.log and "secret" not in str(sent)
