@@ -514,9 +514,9 @@ def run(*command):
 
 
 def test_programs_understand_it(tmp_path):
-    """Found out by themselves: nobody tells them what comes."""
-    with site() as p:
-        url = f"http://127.0.0.1:{p.port}"
+    """Found out by themselves: nobody tells them what comes. With a password as URLs have it."""
+    with site("--auth-token", "secret") as p:
+        url = f"http://anybody:secret@127.0.0.1:{p.port}"
         for fetch in (("curl", "-sSf", f"{url}/snapshot", "-o", tmp_path / "s.jpg"),
                       ("wget", "-q", f"{url}/snapshot", "-O", tmp_path / "s.jpg"),
                       ("ffmpeg", "-v", "error", "-y", "-i", f"{url}/snapshot", tmp_path / "s.jpg")):
