@@ -308,6 +308,35 @@ def test_pages_of_other_sites_are_kept_out_of_websockets():
         p.stop()
 
 
+def test_pages_of_named_sites_may_ask_and_read():
+    """Fetch's CORS: the browser asks first, without the token, and shows the page only what it is allowed."""
+    good, evil = "Origin: https://good.example", "Origin: https://evil.example"
+    with site("--allow-origin", "https://good.example", "--auth-token", "s3cret") as p:
+        r = get(p.port, "/api/v1/settings", good, "Access-Control-Request-Method: PATCH", method="OPTIONS")
+        assert r.status == 204 and r.headers["access-control-allow-origin"] == "https://good.example", r
+        assert "PATCH" in r.headers["access-control-allow-methods"]
+        assert "Authorization" in r.headers["access-control-allow-headers"]
+        assert get(p.port, "/api/v1/settings", evil, method="OPTIONS").status == 403
+        for path, origin, known in (("/snapshot", good, True), ("/snapshot", evil, False), ("/stream", good, True)):
+            with visit(p.port) as v:
+                v.ask(path, origin, "Authorization: Bearer s3cret")
+                r = v.head()
+                assert r.status == 200 and ("access-control-allow-origin" in r.headers) == known, r
+        p.stop()
+
+
+def test_what_the_browser_has_is_not_sent_again():
+    with site() as p:
+        page = get(p.port, "/", "Accept: text/html")
+        tag = page.headers["etag"]
+        for known in (tag, f'"x", {tag}', "*"):
+            r = get(p.port, "/", "Accept: text/html", f"If-None-Match: {known}")
+            assert r.status == 304 and r.headers["etag"] == tag, r
+        assert get(p.port, "/", "Accept: text/html", 'If-None-Match: "x"').status == 200
+        assert get(p.port, "/", "Accept: text/html", "Accept-Encoding: gzip").headers["content-encoding"] == "gzip"
+        p.stop()
+
+
 def test_a_name_that_anybody_may_own_is_not_ours():
     with site("--allow-origin", "https://cam.example.org") as p:
         def status(host):
