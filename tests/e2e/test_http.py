@@ -428,22 +428,34 @@ def test_a_header_injected_by_a_query_stays_there(shared):
     assert r.status == 404 and "set-cookie" not in r.headers
 
 
-def test_slow_heads_are_given_up(shared):
-    began = time.monotonic()
-    with visit(shared.port, timeout=20) as silent, visit(shared.port, timeout=20) as slow:
-        slow.send(b"GET / HTTP/1.1\r\nHost: a\r\n")
-        while time.monotonic() - began < 15 * SLOW:
-            try:
-                slow.send(b"X")  # a byte now and then does not help
-                slow.sock.settimeout(0.5)
-                slow.more()
-                break
-            except TimeoutError:
-                pass
-        slow.sock.settimeout(5)
-        assert slow.reply().status == 408
-        assert 8 < time.monotonic() - began < 14 * SLOW
-        assert silent.closed()
+def test_slow_requests_are_given_up(shared, tmp_path):
+    """Heads, bodies and handshakes: a byte now and then does not help."""
+    cert, key = certificate(tmp_path)
+    with site("--tls-cert", cert, "--tls-key", key) as secure, contextlib.ExitStack() as stack:
+        began = time.monotonic()
+        silent, head, body = (stack.enter_context(visit(shared.port, timeout=20)) for _ in range(3))
+        mute, hello = (stack.enter_context(visit(secure.port, timeout=20)) for _ in range(2))
+        head.send(b"GET / HTTP/1.1\r\nHost: a\r\n")
+        body.send(b"PATCH /api/v1/settings HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n")
+        hello.send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
+        waiting = {head, body, hello}
+        for v in waiting:
+            v.sock.settimeout(0.1)
+        while waiting and time.monotonic() - began < 15 * SLOW:
+            for v in list(waiting):
+                with contextlib.suppress(TimeoutError):
+                    try:
+                        v.send(b"X")
+                        v.more()
+                        waiting.remove(v)
+                    except ConnectionError:
+                        waiting.remove(v)
+        assert not waiting and 8 < time.monotonic() - began < 14 * SLOW
+        for v in (head, body):
+            v.sock.settimeout(5 * SLOW)
+            assert v.reply().status == 408
+        assert silent.closed() and mute.closed() and hello.closed()
+        assert secure.stop()
 
 
 # ---- many, slow and dead visitors ----
