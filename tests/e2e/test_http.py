@@ -308,6 +308,35 @@ def test_pages_of_other_sites_are_kept_out_of_websockets():
         p.stop()
 
 
+def test_pages_of_named_sites_may_ask_and_read():
+    """Fetch's CORS: the browser asks first, without the token, and shows the page only what it is allowed."""
+    good, evil = "Origin: https://good.example", "Origin: https://evil.example"
+    with site("--allow-origin", "https://good.example", "--auth-token", "s3cret") as p:
+        r = get(p.port, "/api/v1/settings", good, "Access-Control-Request-Method: PATCH", method="OPTIONS")
+        assert r.status == 204 and r.headers["access-control-allow-origin"] == "https://good.example", r
+        assert "PATCH" in r.headers["access-control-allow-methods"]
+        assert "Authorization" in r.headers["access-control-allow-headers"]
+        assert get(p.port, "/api/v1/settings", evil, method="OPTIONS").status == 403
+        for path, origin, known in (("/snapshot", good, True), ("/snapshot", evil, False), ("/stream", good, True)):
+            with visit(p.port) as v:
+                v.ask(path, origin, "Authorization: Bearer s3cret")
+                r = v.head()
+                assert r.status == 200 and ("access-control-allow-origin" in r.headers) == known, r
+        p.stop()
+
+
+def test_what_the_browser_has_is_not_sent_again():
+    with site() as p:
+        page = get(p.port, "/", "Accept: text/html")
+        tag = page.headers["etag"]
+        for known in (tag, f'"x", {tag}', "*"):
+            r = get(p.port, "/", "Accept: text/html", f"If-None-Match: {known}")
+            assert r.status == 304 and r.headers["etag"] == tag, r
+        assert get(p.port, "/", "Accept: text/html", 'If-None-Match: "x"').status == 200
+        assert get(p.port, "/", "Accept: text/html", "Accept-Encoding: gzip").headers["content-encoding"] == "gzip"
+        p.stop()
+
+
 def test_a_name_that_anybody_may_own_is_not_ours():
     with site("--allow-origin", "https://cam.example.org") as p:
         def status(host):
@@ -399,22 +428,34 @@ def test_a_header_injected_by_a_query_stays_there(shared):
     assert r.status == 404 and "set-cookie" not in r.headers
 
 
-def test_slow_heads_are_given_up(shared):
-    began = time.monotonic()
-    with visit(shared.port, timeout=20) as silent, visit(shared.port, timeout=20) as slow:
-        slow.send(b"GET / HTTP/1.1\r\nHost: a\r\n")
-        while time.monotonic() - began < 15 * SLOW:
-            try:
-                slow.send(b"X")  # a byte now and then does not help
-                slow.sock.settimeout(0.5)
-                slow.more()
-                break
-            except TimeoutError:
-                pass
-        slow.sock.settimeout(5)
-        assert slow.reply().status == 408
-        assert 8 < time.monotonic() - began < 14 * SLOW
-        assert silent.closed()
+def test_slow_requests_are_given_up(shared, tmp_path):
+    """Heads, bodies and handshakes: a byte now and then does not help."""
+    cert, key = certificate(tmp_path)
+    with site("--tls-cert", cert, "--tls-key", key) as secure, contextlib.ExitStack() as stack:
+        began = time.monotonic()
+        silent, head, body = (stack.enter_context(visit(shared.port, timeout=20)) for _ in range(3))
+        mute, hello = (stack.enter_context(visit(secure.port, timeout=20)) for _ in range(2))
+        head.send(b"GET / HTTP/1.1\r\nHost: a\r\n")
+        body.send(b"PATCH /api/v1/settings HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n")
+        hello.send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
+        waiting = {head, body, hello}
+        for v in waiting:
+            v.sock.settimeout(0.1)
+        while waiting and time.monotonic() - began < 15 * SLOW:
+            for v in list(waiting):
+                with contextlib.suppress(TimeoutError):
+                    try:
+                        v.send(b"X")
+                        v.more()
+                        waiting.remove(v)
+                    except ConnectionError:
+                        waiting.remove(v)
+        assert not waiting and 8 < time.monotonic() - began < 14 * SLOW
+        for v in (head, body):
+            v.sock.settimeout(5 * SLOW)
+            assert v.reply().status == 408
+        assert silent.closed() and mute.closed() and hello.closed()
+        assert secure.stop()
 
 
 # ---- many, slow and dead visitors ----
@@ -514,9 +555,9 @@ def run(*command):
 
 
 def test_programs_understand_it(tmp_path):
-    """Found out by themselves: nobody tells them what comes."""
-    with site() as p:
-        url = f"http://127.0.0.1:{p.port}"
+    """Found out by themselves: nobody tells them what comes. With a password as URLs have it."""
+    with site("--auth-token", "secret") as p:
+        url = f"http://anybody:secret@127.0.0.1:{p.port}"
         for fetch in (("curl", "-sSf", f"{url}/snapshot", "-o", tmp_path / "s.jpg"),
                       ("wget", "-q", f"{url}/snapshot", "-O", tmp_path / "s.jpg"),
                       ("ffmpeg", "-v", "error", "-y", "-i", f"{url}/snapshot", tmp_path / "s.jpg")):
