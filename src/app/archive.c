@@ -152,7 +152,8 @@ static struct sink *archive_new(const struct archive_config *config, const struc
 
 static int open_disk(struct sink *s, struct err *err)
 {
-    const struct archive_disk_config config = { .pattern = s->segments,
+    const struct archive_disk_config config = { .folder = s->folder,
+                                                .pattern = s->segments,
                                                 .name = s->env->name,
                                                 .max_bytes = s->config.max_bytes,
                                                 .segment_time_us = s->config.segment_time_us,

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "pcs/clock.h"
@@ -38,7 +39,7 @@
     (60 * CLOCK_S) /* for making the last segment plain when recording is switched off */
 
 struct archive_disk {
-    struct archive_disk_config config; /* strings our own; limits as they were at the start */
+    struct archive_disk_config config; /* name and pattern our own; limits as at the start */
     _Atomic int64_t max_bytes, segment_time_us;
     _Atomic int64_t since_us; /* wall clock: when they were set */
     struct stop *stop;
@@ -204,12 +205,29 @@ static void switch_recording(struct archive_disk *d)
 
 /* ---- old segments ---- */
 
+/* The default is large, and cards are small. */
+static void compare_with_disk(const struct archive_disk *d, uint64_t most, uint64_t held)
+{
+    struct statvfs fs;
+    if (most == 0 || statvfs(d->config.folder, &fs) < 0) {
+        return;
+    }
+    uint64_t fits = held + (uint64_t)fs.f_bavail * fs.f_frsize;
+    if (fits < most) {
+        log_warn(
+            "--archive-size %llu MB is more than fits into '%s', %llu MB: when the disk is full, "
+            "recording pauses",
+            (unsigned long long)(most >> 20), d->config.folder, (unsigned long long)(fits >> 20));
+    }
+}
+
 static void prune(struct archive_disk *d)
 {
     uint64_t most = (uint64_t)atomic_load(&d->max_bytes);
     uint64_t part = most / PARTS;
     int64_t since_us = atomic_load(&d->since_us);
-    d->largest = since_us == d->largest_since_us ? d->largest : 0;
+    bool changed = since_us != d->largest_since_us;
+    d->largest = changed ? 0 : d->largest;
     d->largest_since_us = since_us;
     uint64_t spare =
         3 * (d->largest > part ? d->largest : part); /* a group of pictures may be larger */
@@ -227,6 +245,9 @@ static void prune(struct archive_disk *d)
         return;
     }
     d->largest = result.largest;
+    if (changed) {
+        compare_with_disk(d, most, result.bytes);
+    }
     pthread_mutex_lock(&d->lock);
     d->past.held_bytes = result.bytes;
     d->past.removed += result.removed;

@@ -16,6 +16,7 @@ struct archive_disk;
 struct hub;
 
 struct archive_disk_config {
+    const char *folder;
     const char *pattern; /* of the segments' names, as in record/recorder.h */
     const char *name;    /* of the camera */
     int64_t max_bytes;   /* of all segments together; 0 = no limit */

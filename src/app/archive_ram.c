@@ -17,8 +17,9 @@
 #include "record/dump.h"
 #include "record/recent.h"
 
-#define QUEUE_FRAMES 64 /* of which one is used: it is emptied by whoever fills it */
-#define AT_ONCE      32 /* frames let go of between two looks at the lock */
+#define QUEUE_FRAMES 64  /* of which one is used: it is emptied by whoever fills it */
+#define AT_ONCE      32  /* frames let go of between two looks at the lock */
+#define COPY_AT_ONCE 256 /* … referenced: whoever publishes may wait for that */
 
 struct archive_ram {
     struct archive_ram_config config; /* strings our own */
@@ -136,9 +137,17 @@ static int copy_frames(struct archive_ram *r, struct err *err)
     if (!r->frames) {
         return err_set(err, -ENOMEM, "out of memory");
     }
-    pthread_mutex_lock(&r->lock);
-    r->count = recent_copy(&r->recent, r->frames, most);
-    pthread_mutex_unlock(&r->lock);
+    uint64_t next = 0;
+    size_t n;
+    r->count = 0;
+    do {
+        size_t room = most - r->count;
+        pthread_mutex_lock(&r->lock);
+        n = recent_copy(&r->recent, &next, r->frames + r->count,
+                        room < COPY_AT_ONCE ? room : COPY_AT_ONCE);
+        pthread_mutex_unlock(&r->lock);
+        r->count += n;
+    } while (n > 0);
     if (r->count == 0) {
         free(r->frames);
         r->frames = NULL;

@@ -26,6 +26,7 @@ struct source {
     size_t frame_size;
     int timer;
     int64_t start_us;
+    struct wall_clock wall;
     int64_t tick; /* of the next frame */
     uint32_t number;
 };
@@ -251,7 +252,7 @@ static void convert(const struct source *s, const struct test_planes *painted, s
 static void paint(struct source *s, struct frame *frame)
 {
     struct test_planes planes = canvas_planes(s, frame);
-    int64_t wall_us = clock_wall_us() - (clock_now_us() - frame->capture_us);
+    int64_t wall_us = wall_clock_at(&s->wall, frame->capture_us);
     test_picture_draw(s->picture, &planes, ++s->number, frame->capture_us - s->start_us,
                       frame->capture_us, wall_us);
     convert(s, &planes, frame);

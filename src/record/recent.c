@@ -78,21 +78,24 @@ size_t recent_take_surplus(struct recent *r, const struct frame **out, size_t ma
         r->bytes -= cost(out[n]);
         r->head = (r->head + 1) & (r->space - 1);
         r->count--;
+        r->gone++;
         n++;
     }
     r->need_key |= r->count == 0;
     return n;
 }
 
-size_t recent_copy(const struct recent *r, const struct frame **out, size_t max)
+size_t recent_copy(const struct recent *r, uint64_t *next, const struct frame **out, size_t max)
 {
-    size_t first = 0, n = 0;
-    while (first < r->count && !(at(r, first)->flags & FRAME_KEY)) {
-        first++;
+    bool follows = *next >= r->gone;
+    size_t i = follows ? (size_t)(*next - r->gone) : 0, n = 0;
+    while (!follows && i < r->count && !(at(r, i)->flags & FRAME_KEY)) {
+        i++;
     }
-    for (size_t i = first; i < r->count && n < max; i++) {
+    for (; i < r->count && n < max; i++) {
         out[n++] = frame_ref(at(r, i));
     }
+    *next = r->gone + i;
     return n;
 }
 

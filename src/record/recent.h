@@ -15,6 +15,7 @@ struct frame;
 struct recent {
     const struct frame **ring; /* `space` entries, a power of two */
     size_t space, head, count;
+    uint64_t gone; /* frames that have left: the first one's number, counted from 0 */
     uint64_t bytes, max_bytes;
     bool need_key; /* what the next frames refer to is missing */
 };
@@ -30,7 +31,11 @@ bool recent_add(struct recent *r, const struct frame *frame);
  * has to. Until then a group may be there in part: see recent_copy. */
 size_t recent_take_surplus(struct recent *r, const struct frame **out, size_t max);
 
-/* References to all of it from the first key frame on, at most `max`; how many. */
-size_t recent_copy(const struct recent *r, const struct frame **out, size_t max);
+/*
+ * References to at most `max` frames from number *next on, which becomes the number behind them; how many. A copy
+ * may so be taken bit by bit, with others adding meanwhile: begins with 0, ends with 0. What has left by then is
+ * passed over, up to the next key frame.
+ */
+size_t recent_copy(const struct recent *r, uint64_t *next, const struct frame **out, size_t max);
 
 int64_t recent_span_us(const struct recent *r); /* from the first frame to the last */

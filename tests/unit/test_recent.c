@@ -84,7 +84,8 @@ static void whole_groups_go(void **state)
         assert_true(add(&r, seq, seq % GOP == 1, 10000));
         (void)drop_surplus(&r, 3);
         const struct frame *first;
-        assert_int_equal(recent_copy(&r, &first, 1), 1);
+        uint64_t next = 0;
+        assert_int_equal(recent_copy(&r, &next, &first, 1), 1);
         assert_true(first->flags & FRAME_KEY && first->seq % GOP == 1);
         frame_unref(first);
         assert_true(r.bytes <= 120000);
@@ -109,13 +110,56 @@ static void a_group_in_part_is_not_copied(void **state)
     assert_int_equal(recent_take_surplus(&r, out, 2), 2);
     frame_unref(out[0]);
     frame_unref(out[1]);
-    assert_int_equal(recent_copy(&r, out, 16), 3);
+    uint64_t next = 0;
+    assert_int_equal(recent_copy(&r, &next, out, 16), 3);
     for (int i = 0; i < 3; i++) {
         assert_int_equal(out[i]->seq, 6 + i);
         frame_unref(out[i]);
     }
     assert_int_equal(drop_surplus(&r, 16), 3);
     assert_int_equal(r.count, 3);
+    recent_finish(&r);
+}
+
+/* Expects numbers `from` to `to`, `to` not included. */
+static void expect_copied(struct recent *r, uint64_t *next, size_t max, uint64_t from, uint64_t to)
+{
+    const struct frame *out[16];
+    size_t n = recent_copy(r, next, out, max);
+    assert_int_equal(n, to - from);
+    for (size_t i = 0; i < n; i++) {
+        assert_int_equal(out[i]->seq, from + i);
+        frame_unref(out[i]);
+    }
+}
+
+static void a_copy_is_taken_bit_by_bit(void **state)
+{
+    struct recent r;
+    uint64_t next = 0, seq = 0;
+    (void)state;
+    recent_init(&r, 20 * 10000);
+    while (seq < 18) {
+        seq++;
+        assert_true(add(&r, seq, seq % GOP == 1, 10000));
+    }
+    expect_copied(&r, &next, 4, 1, 5);
+    expect_copied(&r, &next, 16, 5, 19);
+    expect_copied(&r, &next, 16, 19, 19);
+    next = 0;
+    expect_copied(&r, &next, 4, 1, 5);
+    while (seq < 22) {
+        seq++;
+        assert_true(add(&r, seq, seq % GOP == 1, 10000));
+    }
+    assert_int_equal(drop_surplus(&r, 16), 5); /* what is copied has gone: that is no matter */
+    expect_copied(&r, &next, 3, 6, 9);
+    while (seq < 32) {
+        seq++;
+        assert_true(add(&r, seq, seq % GOP == 1, 10000));
+    }
+    assert_int_equal(drop_surplus(&r, 16), 10); /* overtaken: on with a key frame */
+    expect_copied(&r, &next, 2, 16, 18);
     recent_finish(&r);
 }
 
@@ -208,6 +252,7 @@ int main(void)
         cmocka_unit_test(it_begins_with_a_key_frame),
         cmocka_unit_test(whole_groups_go),
         cmocka_unit_test(a_group_in_part_is_not_copied),
+        cmocka_unit_test(a_copy_is_taken_bit_by_bit),
         cmocka_unit_test(a_group_that_is_too_large_goes_whole),
         cmocka_unit_test(dumps_are_whole),
         cmocka_unit_test(what_cannot_be_written_is_said),
