@@ -23,7 +23,7 @@ export function field(about, change) {
   inputs[0].id = `field-${about.name}`;
   label.htmlFor = inputs[0].id;
   inputs.slice(1).forEach((input) => input.setAttribute('aria-label', label.textContent));
-  inputs.forEach((input) => { input.name = about.name; });
+  inputs.forEach((input) => Object.assign(input, { name: about.name, title: about.help ?? '' }));
   if (about.kind === 'button') row.append(...inputs);
   else row.append(label, ...inputs, undo(about, change));
   const enable = (on) => row.querySelectorAll('input, select, button').forEach((e) => { e.disabled = !on; });

@@ -22,13 +22,14 @@ class Panel {
   #path;
   #say;
   #shape = '';
+  #absent = false;
   #fields = new Map();
 
   constructor(section, path, say) {
     this.#section = section;
     this.#path = path;
     this.#say = say;
-    setInterval(() => !document.hidden && !section.hidden && this.refresh(), REFRESH_MS);
+    setInterval(() => !document.hidden && !this.#absent && this.refresh(), REFRESH_MS);
   }
 
   /** Read all values; the section stays hidden when there are none to read. `all`: also where the user is. */
@@ -36,6 +37,7 @@ class Panel {
     try {
       const answer = await request('GET', this.#path);
       const items = answer ? this.describe(answer) : [];
+      this.#absent = answer === null;
       this.#section.hidden = items.length === 0;
       this.#show(items, all);
     } catch {

@@ -12,17 +12,17 @@ const JUMP_FIRST_S = 0.1; // … and than this right after the stream has begun 
 const SPARE_LEAST_MS = 15; // between a frame's arrival and its turn
 const SPARE_MOST_MS = 120;
 const NEVER_MS = 1e9;
+const KEEP_S = 10; // of what has been shown
 
 export class MsePlayer {
   static label = 'Media Source';
   element = document.createElement('video');
   #hooks;
-  #JMuxer = null;
   #muxer = null;
+  #source = null; // of the video, its own
   #sps = '';
   #waiting = true; // for a key frame
-  #ready = false; // the media source is open: what jMuxer gets before is lost
-  #early = []; // units that came before that
+  #early = []; // units that came before it was open: jMuxer would lose them
   #cadence = new Cadence();
   #base = 0; // capture time of the media time 0
   #end = 0; // of the media time line, ms
@@ -37,7 +37,8 @@ export class MsePlayer {
 
   static async supported() {
     const source = window.MediaSource ?? window.ManagedMediaSource;
-    return source?.isTypeSupported('video/mp4; codecs="avc1.42e01f"') ?? false;
+    if (!source?.isTypeSupported('video/mp4; codecs="avc1.42e01f"')) return false;
+    return import('./vendor/jmuxer-2.1.1.min.js').then(() => true, () => false); // only where it is needed
   }
 
   constructor(hooks) {
@@ -51,28 +52,16 @@ export class MsePlayer {
     video.addEventListener('error', () => this.#muxer && this.#rebuild());
     this.#timer = setInterval(() => this.#steer(), STEER_MS);
     this.#follow();
-    this.#load();
-  }
-
-  async #load() {
-    try {
-      await import('./vendor/jmuxer-2.1.1.min.js');
-      this.#JMuxer = globalThis.JMuxer;
-      this.#hooks.needKey();
-    } catch (e) {
-      this.#hooks.failed(e.message);
-    }
   }
 
   feed(unit) {
-    if (!this.#JMuxer) return;
     if (unit.key && unit.sps && unit.sps !== this.#sps) this.#begin(unit.sps);
     if (!this.#muxer || (this.#waiting && !unit.key)) {
       this.#hooks.needKey();
       return;
     }
     this.#waiting = false;
-    if (this.#ready) this.#append(unit);
+    if (this.#source) this.#append(unit);
     else this.#early.push(unit);
   }
 
@@ -100,30 +89,31 @@ export class MsePlayer {
     this.#sps = sps;
     this.#end = 0;
     this.#frames = [];
-    const muxer = this.#muxer = new this.#JMuxer({
+    const muxer = this.#muxer = new window.JMuxer({
       node: this.element,
       mode: 'video',
       flushingTime: 0, // each unit at once
       maxDelay: NEVER_MS, // it need not jump
-      onReady: () => muxer === this.#muxer && this.#opened(),
-      onError: () => queueMicrotask(() => this.#rebuild()),
-      onUnsupportedCodec: (codec) => this.#hooks.failed(`${codec} cannot be played`),
+      clearBuffer: false, // nor guess by the number of frames what is over
+      onReady: (again, source) => muxer === this.#muxer && this.#opened(source),
+      onError: () => queueMicrotask(() => muxer === this.#muxer && this.#rebuild()),
+      onUnsupportedCodec: (codec) => this.#hooks.failed(this, `${codec} cannot be played`),
     });
   }
 
-  #opened() {
-    this.#ready = true;
+  #opened(source) {
+    this.#source = source;
     this.#early.forEach((unit) => this.#append(unit));
     this.#early = [];
   }
 
   #endMuxer() {
     const muxer = this.#muxer;
-    this.#muxer = null;
-    this.#ready = false;
+    this.#muxer = this.#source = null;
     this.#early = [];
     this.#sps = '';
     muxer?.destroy();
+    this.element.replaceChildren(); // jMuxer's <source>, on an iPhone
   }
 
   #rebuild() {
@@ -189,6 +179,7 @@ export class MsePlayer {
     if (!this.#muxer || ranges.length === 0 || video.seeking) return;
     if (video.paused && !document.hidden) video.play().catch(() => {});
     this.#count();
+    this.#trim();
     // Older browsers do not say when they show what, but their clock tells it roughly.
     if (!video.requestVideoFrameCallback) this.#report(video.currentTime * 1000, 0);
     this.#spare = Math.max(SPARE_LEAST_MS, this.#spare - 0.1);
@@ -212,6 +203,13 @@ export class MsePlayer {
     const { from, arrived } = this.#newest;
     const since = Math.min(performance.now() - arrived, this.#end - from);
     return (from + since) / 1000;
+  }
+
+  #trim() {
+    const buffer = this.#source?.readyState === 'open' && this.#source.sourceBuffers[0];
+    if (!buffer || buffer.updating || buffer.buffered.length === 0) return;
+    const over = this.element.currentTime - KEEP_S;
+    if (over - buffer.buffered.start(0) > KEEP_S) buffer.remove(0, over);
   }
 
   #count() {
