@@ -8,9 +8,10 @@ import { localNow } from './clock.js';
 
 const STEER_MS = 50;
 const JUMP_S = 0.4; // further behind than this: jump …
-const JUMP_FIRST_S = 0.1; // … and than this right after the stream has begun anew
+const JUMP_FIRST_S = 0.1; // … and than this while the stream is new
+const NEW_MS = 1000;
 const SPARE_LEAST_MS = 15; // between a frame's arrival and its turn
-const SPARE_MOST_MS = 120;
+const SPARE_MOST_MS = 90;
 const NEVER_MS = 1e9;
 const KEEP_S = 10; // of what has been shown
 
@@ -29,7 +30,7 @@ export class MsePlayer {
   #frames = []; // { from, capture }: what is shown when
   #newest = { from: 0, arrived: 0 };
   #spare = SPARE_LEAST_MS;
-  #fresh = true; // since the stream began anew nothing was done about the distance
+  #begun = Infinity; // when the stream did, anew
   #starvedAt = 0;
   #timer = 0;
   #dropped = 0;
@@ -60,6 +61,7 @@ export class MsePlayer {
       this.#hooks.needKey();
       return;
     }
+    if (this.#waiting) this.#begun = performance.now();
     this.#waiting = false;
     if (this.#source) this.#append(unit);
     else this.#early.push(unit);
@@ -71,7 +73,7 @@ export class MsePlayer {
   }
 
   restart() {
-    this.#waiting = this.#fresh = true;
+    this.#waiting = true;
     this.#cadence.restart();
   }
 
@@ -166,9 +168,9 @@ export class MsePlayer {
 
   #starved() {
     // Each stop shows that the spare was too small for this network; it shrinks again in steer. Several in
-    // a moment are one: the rest is the way back from it.
+    // a moment are one: the rest is the way back from it. A jump is ours.
     const now = performance.now();
-    if (now - this.#starvedAt < STEER_MS * 10) return;
+    if (this.element.seeking || now - this.#starvedAt < STEER_MS * 10) return;
     this.#starvedAt = now;
     this.#spare = Math.min(SPARE_MOST_MS, this.#spare + 10);
   }
@@ -185,8 +187,7 @@ export class MsePlayer {
     this.#spare = Math.max(SPARE_LEAST_MS, this.#spare - 0.1);
     const wanted = this.#live() - this.#spare / 1000;
     const behind = wanted - video.currentTime;
-    const most = this.#fresh && !this.#waiting ? JUMP_FIRST_S : JUMP_S;
-    if (!this.#waiting && !video.paused) this.#fresh = false;
+    const most = performance.now() - this.#begun < NEW_MS ? JUMP_FIRST_S : JUMP_S;
     if (Math.abs(behind) > most) {
       video.currentTime = Math.max(ranges.start(ranges.length - 1), wanted);
       video.playbackRate = 1;
@@ -222,6 +223,6 @@ export class MsePlayer {
 /** In steps, because each change costs the browser something; none is seen on a picture without sound. */
 function rate(behind) {
   const size = Math.abs(behind);
-  const change = size > 0.15 ? 0.3 : size > 0.06 ? 0.1 : size > 0.015 ? 0.03 : 0;
+  const change = behind > 0.15 ? 0.8 : size > 0.06 ? 0.1 : size > 0.015 ? 0.03 : 0;
   return 1 + Math.sign(behind) * change;
 }
