@@ -48,6 +48,8 @@ export class StatusLine {
     const answer = await fetch(address('healthz'), options).catch(() => null);
     if (answer?.status === 503 && this.#now === 'stalled') {
       this.#cover.textContent = (await answer.text()).trim();
+    } else if (answer?.ok && this.#now === 'lost') {
+      this.#cover.textContent = 'The camera gives no picture here: too many may be watching. Trying again …';
     }
     return answer?.ok ?? false;
   }

@@ -82,6 +82,17 @@ def test_connects_again(view, player):
     assert player_of(page) == player
 
 
+def test_says_that_others_have_all_places(view):
+    with serving(*SMALL, "--max-clients", 1) as p:
+        port = urllib.parse.urlsplit(p.url).port
+        with web.visit(port) as one, web.visit(port) as other:
+            one.upgrade("/ws")
+            other.stream()
+            page = view("auto", p.url, moves=False)
+            pcs.wait_for(lambda: "too many" in text(page, "cover"), "it to be said")
+        pcs.wait_for(lambda: text(page, "state") == "Live", "a place")
+
+
 @pytest.mark.skipif(not pcs.FAKE, reason="the emulated camera was not built")
 def test_camera_goes_and_comes(view, tmp_path):
     control = tmp_path / "control"
