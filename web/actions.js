@@ -67,7 +67,7 @@ export class Recorder {
     this.#problem = problem;
     this.#dump.hidden = !ram;
     if (!ram) return;
-    this.#dump.querySelector('.text').textContent = `Keep the last ${Math.round(ram.seconds)} s`;
+    this.#dump.querySelector('.text').textContent = `Keep last ${Math.round(ram.seconds)}\u00a0s`;
     if (ram.dumps > this.#dumps && ram.file) this.#say(`Kept as ${ram.file}`);
     this.#dumps = ram.dumps;
   }

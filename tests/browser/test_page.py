@@ -83,8 +83,8 @@ def test_controls_change_the_picture(view, tmp_path):
         assert page.errors == []
 
 
-def test_settings_change_the_stream(view):
-    with serving("--width", 640, "--height", 360) as p:
+def test_settings_change_the_stream(view, tmp_path):
+    with serving("--width", 640, "--height", 360, "--archive", tmp_path, "--archive-size", "3G") as p:
         page = view("webcodecs", p.url)
         pcs.wait_for(lambda: figure(page, "bitrate") > 2, "4 Mbit/s")
         turn(page, "bitrate", 0.5)
@@ -95,6 +95,10 @@ def test_settings_change_the_stream(view):
         turn(page, "bitrate", 0)  # the slider stops at its least
         pcs.wait_for(lambda: setting(p.url, "bitrate") == 100000, "the least bit rate")
         assert page.methods.count("PATCH") == 2, "what is out of range was sent"
+        label, shown = page.js("(box => [box.labels[0].textContent, box.value])(document.getElementById('field-archive-size'))")
+        assert (label, shown) == ("Archive size (MiB)", "3072")
+        turn(page, "archive-size", 2500.3)
+        pcs.wait_for(lambda: setting(p.url, "archive-size") == round(2500.3 * 2 ** 20), "that many bytes")
         assert page.errors == []
 
 
