@@ -11,7 +11,7 @@ const JUMP_S = 0.4; // further behind than this: jump …
 const JUMP_FIRST_S = 0.1; // … and than this while the stream is new
 const NEW_MS = 1000;
 const SPARE_LEAST_MS = 15; // between a frame's arrival and its turn
-const SPARE_MOST_MS = 90;
+const SPARE_MOST_MS = 70;
 const NEVER_MS = 1e9;
 const KEEP_S = 10; // of what has been shown
 
@@ -223,6 +223,6 @@ export class MsePlayer {
 /** In steps, because each change costs the browser something; none is seen on a picture without sound. */
 function rate(behind) {
   const size = Math.abs(behind);
-  const change = behind > 0.15 ? 0.8 : size > 0.06 ? 0.1 : size > 0.015 ? 0.03 : 0;
+  const change = behind > 0.1 ? 0.8 : size > 0.05 ? 0.2 : size > 0.015 ? 0.03 : 0;
   return 1 + Math.sign(behind) * change;
 }
