@@ -17,7 +17,7 @@ const PLAYERS = { webcodecs: WebCodecsPlayer, mse: MsePlayer, mjpeg: MjpegPlayer
 const AWAY_MS = 5000; // a hidden page plays on for so long
 const KEY_MS = 500;
 const STALLED_S = 3; // without a picture: the program is asked why
-const HOPELESS_S = 6; // and when it has some, they are played another way
+const HOPELESS = 2; // times in a row that it said it had some: they are played another way
 const STATS_MS = 2000;
 
 const $ = (id) => document.getElementById(id);
@@ -31,6 +31,7 @@ let keyAsked = -Infinity;
 let ratio = 0; // of the stage
 let plays = 0;
 let still = 0; // seconds without a picture
+let hopeless = 0;
 let awayTimer = 0;
 
 const hooks = {
@@ -93,7 +94,7 @@ function startPlaying(name) {
 }
 
 function connect() {
-  still = 0;
+  still = hopeless = 0;
   status.connecting();
   (player.constructor.ownStream ? player : stream).start();
 }
@@ -147,14 +148,18 @@ function everySecond() {
   if (!clock.measured && now.latency !== null) $('latency').prepend('≈ ');
   $('tile-latency').title = now.worst === null ? '' : `slowest frame of this second: ${Math.round(now.worst)} ms`;
   still = now.fps === 0 ? still + 1 : 0;
-  if (still > 0 && still % STALLED_S === 0) stalled();
+  if (still === 0) hopeless = 0;
+  else if (still % STALLED_S === 0) stalled();
 }
 
-/** Nothing is shown. If the program has pictures, another way may show them: no encoder, no WebSockets, … */
+/**
+ * Nothing is shown. If the program has pictures, and has had them for longer than it takes to connect anew,
+ * another way may show them: there may be no encoder, or no WebSockets through a proxy.
+ */
 async function stalled() {
   const which = player;
-  const healthy = await status.stalled();
-  if (which && healthy && still >= HOPELESS_S) hooks.failed(which, 'no picture comes');
+  hopeless = (await status.stalled()) ? hopeless + 1 : 0;
+  if (which && hopeless >= HOPELESS) hooks.failed(which, 'no picture comes');
 }
 
 /** Ask for the program's own figures: its clock, and what it says of itself. */

@@ -6,6 +6,8 @@ import { address } from './api.js';
 
 const SAID_MS = 6000;
 const ANSWER_MS = 3000;
+const GONE = 'The camera does not answer. Trying again …';
+const FULL = 'The camera gives no picture here: too many may be watching. Trying again …';
 
 export class StatusLine {
   #state;
@@ -26,7 +28,7 @@ export class StatusLine {
   }
 
   lost() {
-    this.#set('lost', 'No connection', 'The camera does not answer. Trying again …');
+    if (this.#now !== 'lost') this.#set('lost', 'No connection', GONE);
   }
 
   /** A picture has been shown. */
@@ -48,8 +50,8 @@ export class StatusLine {
     const answer = await fetch(address('healthz'), options).catch(() => null);
     if (answer?.status === 503 && this.#now === 'stalled') {
       this.#cover.textContent = (await answer.text()).trim();
-    } else if (answer?.ok && this.#now === 'lost') {
-      this.#cover.textContent = 'The camera gives no picture here: too many may be watching. Trying again …';
+    } else if (this.#now === 'lost') {
+      this.#cover.textContent = answer?.ok ? FULL : GONE;
     }
     return answer?.ok ?? false;
   }

@@ -7,7 +7,7 @@ import { socketAddress } from './api.js';
 import { Cadence } from './cadence.js';
 import { inspect } from './h264.js';
 
-const RETRY_MS = [250, 500, 1000, 2000, 5000];
+const RETRY_MS = [250, 500, 1000, 2000];
 const SILENT_MS = 10000;
 const TRAILER = 8;
 

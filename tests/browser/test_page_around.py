@@ -69,13 +69,14 @@ def test_plays_without_an_encoder(view):
         assert "no picture comes" in text(page, "said")
 
 
-@pytest.mark.parametrize("player", WAYS)
-def test_connects_again(view, player):
+@pytest.mark.parametrize("player,away", [*((way, 0) for way in WAYS), ("webcodecs", 9)])
+def test_connects_again(view, player, away):
     with serving(*SMALL) as first:
         page = view(player, first.url)
         first.stop()
     pcs.wait_for(lambda: text(page, "state") == "No connection", "the page to notice")
     page.js("seen.length = 0")
+    time.sleep(away)  # the time to be away
     # of another size: the decoder has to be told
     with serving("--width", 480, "--height", 270, port=urllib.parse.urlsplit(first.url).port):
         pcs.wait_for(lambda: text(page, "state") == "Live" and len(page.js("seen")) > 10, "pictures again", 20)
