@@ -3,6 +3,8 @@
 
 import { address, request } from './api.js';
 
+const REFRESH_MS = 5000;
+
 /** Saves the newest picture under a name that says when it was taken. */
 export async function saveSnapshot(say) {
   try {
@@ -37,7 +39,9 @@ export class Recorder {
   #dump;
   #say;
   #on = false;
-  #dumps = 0;
+  #none = false;
+  #problem = null;
+  #dumps = Infinity; // not known yet
 
   constructor(record, dump, say) {
     this.#record = record;
@@ -45,7 +49,7 @@ export class Recorder {
     this.#say = say;
     record.addEventListener('click', () => this.#toggle());
     dump.addEventListener('click', () => this.#keep());
-    setInterval(() => !document.hidden && !(record.hidden && dump.hidden) && this.refresh(), 5000);
+    setInterval(() => !document.hidden && !this.#none && this.refresh(), REFRESH_MS);
   }
 
   async refresh() {
@@ -56,13 +60,15 @@ export class Recorder {
   #show({ recording, state, problem, ram }) {
     this.#on = Boolean(recording);
     this.#record.hidden = state === 'none';
-    this.#record.setAttribute('aria-pressed', String(this.#on));
-    this.#record.querySelector('.text').textContent = this.#on ? 'Stop' : 'Record';
-    this.#record.title = problem ?? '';
+    this.#none = state === 'none' && !ram;
+    this.#record.classList.toggle('on', this.#on);
+    this.#record.querySelector('.text').textContent = this.#on ? 'Stop recording' : 'Record';
+    if (problem && problem !== this.#problem) this.#say(`Recording: ${problem}`, true);
+    this.#problem = problem;
     this.#dump.hidden = !ram;
     if (!ram) return;
-    this.#dump.querySelector('.text').textContent = `Keep the last ${Math.round(ram.seconds)} s`;
-    if (ram.dumps > this.#dumps && this.#dumps > 0 && ram.file) this.#say(`Kept as ${ram.file}`);
+    this.#dump.querySelector('.text').textContent = `Keep last ${Math.round(ram.seconds)}\u00a0s`;
+    if (ram.dumps > this.#dumps && ram.file) this.#say(`Kept as ${ram.file}`);
     this.#dumps = ram.dumps;
   }
 
@@ -79,8 +85,8 @@ export class Recorder {
     try {
       const state = await request('POST', path, body);
       if (state === null) throw new Error('this camera cannot');
+      this.#say(done);
       this.#show(state);
-      this.#say(state.problem ?? done, Boolean(state.problem));
       setTimeout(() => this.refresh(), 1000); // it is done in its own time
     } catch (e) {
       this.#say(`Recording: ${e.message}`, true);

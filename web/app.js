@@ -5,42 +5,38 @@ import { address, request } from './api.js';
 import { CameraClock, localNow } from './clock.js';
 import { Meter } from './meter.js';
 import { ControlsPanel, SettingsPanel } from './panel.js';
-import { Plot } from './plot.js';
 import { MjpegPlayer } from './player_mjpeg.js';
 import { MsePlayer } from './player_mse.js';
 import { WebCodecsPlayer } from './player_webcodecs.js';
 import { Recorder, saveSnapshot } from './actions.js';
 import { StatusLine } from './status.js';
 import { H264Stream } from './stream.js';
+import { Tiles } from './tiles.js';
 
 const PLAYERS = { webcodecs: WebCodecsPlayer, mse: MsePlayer, mjpeg: MjpegPlayer };
 const AWAY_MS = 5000; // a hidden page plays on for so long
 const KEY_MS = 500;
-const STILL_S = 3;
-const SOCKET_FAILURES = 4; // without one success: something between here and there forbids WebSockets
+const STALLED_S = 3; // without a picture: the program is asked why
+const HOPELESS = 2; // times in a row that it said it had some: they are played another way
+const STATS_MS = 2000;
 
 const $ = (id) => document.getElementById(id);
 const clock = new CameraClock();
 const meter = new Meter();
 const status = new StatusLine($('state'), $('cover'), $('said'));
-const plots = {
-  latency: new Plot($('plot-latency'), 50),
-  fps: new Plot($('plot-fps'), 10),
-  bitrate: new Plot($('plot-bitrate'), 1e6),
-  drops: new Plot($('plot-drops'), 5),
-};
+const tiles = new Tiles($);
 
 let player = null;
-let everOpened = false;
-let keyAsked = 0;
+let keyAsked = -Infinity;
 let ratio = 0; // of the stage
 let plays = 0;
 let still = 0; // seconds without a picture
+let hopeless = 0;
 let awayTimer = 0;
 
 const hooks = {
   shown(capture, local) {
-    status.live();
+    status.shown();
     meter.shown(clock.at(local) - capture);
     fitStage();
   },
@@ -51,26 +47,20 @@ const hooks = {
     clock.saw(unit.capture);
     player?.feed(unit);
   },
-  opened() {
-    everOpened = true;
-    player?.restart();
-  },
-  lost(failures) {
-    status.lost();
-    if (!everOpened && failures >= SOCKET_FAILURES && !player?.constructor.ownStream) {
-      play(['mjpeg']);
-    }
-  },
+  opened: () => player?.restart(),
+  lost: () => status.lost(),
   needKey() {
     const now = performance.now();
     if (now - keyAsked < KEY_MS) return;
     keyAsked = now;
     request('POST', 'api/v1/keyframe').catch(() => {}); // the next one comes by itself
   },
-  failed(why) {
+  failed(which, why) {
     const names = Object.keys(PLAYERS);
-    status.say(`${player.constructor.label}: ${why}`, true);
-    play(names.slice(names.findIndex((name) => PLAYERS[name] === player.constructor) + 1));
+    const others = names.slice(names.findIndex((name) => PLAYERS[name] === which.constructor) + 1);
+    if (which !== player || others.length === 0) return; // it is another's turn already, or nobody's
+    status.say(`${which.constructor.label}: ${why}`, true);
+    play(others);
   },
 };
 const stream = new H264Stream(hooks);
@@ -104,6 +94,7 @@ function startPlaying(name) {
 }
 
 function connect() {
+  still = hopeless = 0;
   status.connecting();
   (player.constructor.ownStream ? player : stream).start();
 }
@@ -123,7 +114,7 @@ function stopPlaying() {
 function chosen() {
   const wish = $('player').value;
   const all = Object.keys(PLAYERS);
-  return wish in PLAYERS ? [wish, ...all.filter((name) => name !== wish)] : all;
+  return Object.hasOwn(PLAYERS, wish) ? [wish, ...all.filter((name) => name !== wish)] : all;
 }
 
 /** The picture's shape becomes the stage's: no bars. */
@@ -140,37 +131,35 @@ function fitStage() {
 // connects anew, which begins with a key frame of this moment; so it is never behind.
 function visibilityChanged() {
   clearTimeout(awayTimer);
-  if (document.hidden && !document.pictureInPictureElement) {
-    awayTimer = setTimeout(disconnect, AWAY_MS);
-  } else if (!document.hidden && player) {
-    awayTimer = 0;
-    connect();
-  }
+  if (document.hidden) restWhileHidden();
+  else if (player) connect();
+}
+
+function restWhileHidden() {
+  if (document.hidden && !document.pictureInPictureElement) awayTimer = setTimeout(disconnect, AWAY_MS);
 }
 
 // ---- figures ----
 
 function everySecond() {
-  if (document.hidden) return;
   const now = meter.take();
-  const exact = clock.measured ? '' : '≈ ';
-  show('latency', now.latency === null ? '–' : `${exact}${Math.round(now.latency)} ms`, now.latency);
-  show('fps', now.fps.toFixed(now.fps < 9.95 ? 1 : 0), now.fps);
-  show('bitrate', bits(now.bitrate), now.bitrate);
-  show('drops', String(now.drops), now.drops);
+  if (document.hidden) return;
+  for (const name of ['latency', 'fps', 'bitrate', 'drops']) tiles.show(name, now[name]);
+  if (!clock.measured && now.latency !== null) $('latency').prepend('≈ ');
   $('tile-latency').title = now.worst === null ? '' : `slowest frame of this second: ${Math.round(now.worst)} ms`;
   still = now.fps === 0 ? still + 1 : 0;
-  if (still >= STILL_S) status.stalled();
+  if (still === 0) hopeless = 0;
+  else if (still % STALLED_S === 0) stalled();
 }
 
-function show(name, text, value) {
-  $(name).textContent = text;
-  const most = plots[name].add(value);
-  $(`${name}-most`).textContent = `↑ ${name === 'bitrate' ? (most / 1e6).toFixed(1) : Math.round(most)}`;
-}
-
-function bits(perSecond) {
-  return perSecond < 1e6 ? `${Math.round(perSecond / 1e3)} kbit/s` : `${(perSecond / 1e6).toFixed(1)} Mbit/s`;
+/**
+ * Nothing is shown. If the program has pictures, and has had them for longer than it takes to connect anew,
+ * another way may show them: there may be no encoder, or no WebSockets through a proxy.
+ */
+async function stalled() {
+  const which = player;
+  hopeless = (await status.stalled()) ? hopeless + 1 : 0;
+  if (which && hopeless >= HOPELESS) hooks.failed(which, 'no picture comes');
 }
 
 /** Ask for the program's own figures: its clock, and what it says of itself. */
@@ -181,14 +170,16 @@ async function readStats() {
   if (stats === null) return false;
   if (stats && Number.isFinite(stats.now_ms)) clock.add(sent, stats.now_ms, localNow());
   if (stats) status.about($('about'), stats);
+  if (stats?.camera) status.camera(stats.camera);
   if (stats?.name) $('title').textContent = document.title = stats.name;
   return true;
 }
 
 async function pollStats() {
   // A few at first, so that the clock is known early; the fastest of them counts.
-  for (let i = 0; i < 4; i++) if (!(await readStats())) return;
-  setInterval(readStats, 2000);
+  for (let i = 1; await readStats(); i++) {
+    if (i >= 4) await new Promise((resolve) => { setTimeout(resolve, STATS_MS); });
+  }
 }
 
 // ---- what the user does ----
@@ -205,16 +196,18 @@ async function toggleFullscreen() {
 function start() {
   const say = (text, bad) => status.say(text, bad);
   const wish = new URLSearchParams(location.search).get('player');
-  if (wish in PLAYERS) $('player').value = wish;
+  if (Object.hasOwn(PLAYERS, wish)) $('player').value = wish;
   $('player').addEventListener('change', () => play(chosen()));
   $('snapshot').addEventListener('click', () => saveSnapshot(say));
   $('fullscreen').addEventListener('click', toggleFullscreen);
   $('fullscreen').hidden = !document.fullscreenEnabled;
   $('stage').addEventListener('dblclick', toggleFullscreen);
   $('stage').addEventListener('keydown', (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return; // the browser's own
     if (event.key === 'f') toggleFullscreen();
     if (event.key === 's') saveSnapshot(say);
   });
+  $('stage').addEventListener('leavepictureinpicture', restWhileHidden);
   document.addEventListener('visibilitychange', visibilityChanged);
   window.addEventListener('online', () => player && connect());
   $('title').textContent = document.title = location.hostname;
@@ -226,6 +219,7 @@ function start() {
   setInterval(everySecond, 1000);
   pollStats();
   play(chosen());
+  restWhileHidden(); // opened in the background
 }
 
 start();

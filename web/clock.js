@@ -5,6 +5,7 @@
 
 const SAMPLES = 16;
 const PLAUSIBLE_MS = 1000;
+const DRIFT_MS = 20; // of two clocks while the samples last
 
 /** Milliseconds since the Unix epoch, finer than Date.now(), and not set back while the page is open. */
 export function localNow() {
@@ -17,8 +18,11 @@ export class CameraClock {
 
   /** `sent` and `received`: local times; `remote`: what the camera's clock said in between. */
   add(sent, remote, received) {
-    this.#samples.push({ trip: received - sent, offset: remote - (sent + received) / 2 });
-    if (this.#samples.length > SAMPLES) this.#samples.shift();
+    const trip = received - sent;
+    const offset = remote - (sent + received) / 2;
+    // Older ones that contradict this one are of before a clock was set, or this machine slept.
+    const agrees = (old) => Math.abs(old.offset - offset) <= (old.trip + trip) / 2 + DRIFT_MS;
+    this.#samples = [...this.#samples.filter(agrees), { trip, offset }].slice(-SAMPLES);
   }
 
   /** A frame of capture time `capture` has just arrived: of use as long as the camera was not asked. */

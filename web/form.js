@@ -23,7 +23,7 @@ export function field(about, change) {
   inputs[0].id = `field-${about.name}`;
   label.htmlFor = inputs[0].id;
   inputs.slice(1).forEach((input) => input.setAttribute('aria-label', label.textContent));
-  inputs.forEach((input) => { input.name = about.name; });
+  inputs.forEach((input) => Object.assign(input, { name: about.name, title: about.help ?? '' }));
   if (about.kind === 'button') row.append(...inputs);
   else row.append(label, ...inputs, undo(about, change));
   const enable = (on) => row.querySelectorAll('input, select, button').forEach((e) => { e.disabled = !on; });
@@ -43,7 +43,7 @@ function element(tag, properties) {
 /** A slider to try things and a box to type the exact value; without a range only the box. */
 function number(about, change) {
   const scale = about.scale ?? 1;
-  const step = about.step || (about.kind === 'int' ? 1 : 'any');
+  const step = about.step || (about.kind === 'int' && scale === 1 ? 1 : 'any');
   const limits = {};
   if (about.min !== undefined && about.min !== null) limits.min = about.min / scale;
   if (about.max !== undefined && about.max !== null) limits.max = about.max / scale;
@@ -59,7 +59,8 @@ function number(about, change) {
       if (other !== input && input.value !== '') other.value = input.value;
     }));
     input.addEventListener('change', () => {
-      if (input.reportValidity()) change(tidy(Number(input.value) * scale));
+      const value = tidy(Number(input.value) * scale);
+      if (input.reportValidity()) change(about.kind === 'int' ? Math.round(value) : value);
     });
   }
   set(about.value ?? null);
@@ -68,7 +69,7 @@ function number(about, change) {
 
 /** Without the tail that binary fractions have. */
 function tidy(value) {
-  return Number(value.toPrecision(9));
+  return Number(value.toPrecision(12));
 }
 
 function toggle(about, change) {

@@ -9,10 +9,14 @@ const REFRESH_MS = 5000;
 
 /** Better words and narrower limits than the API's own for the settings that are changed most. */
 const SETTINGS = {
-  bitrate: { label: 'Bit rate (Mbit/s)', min: 1e5, max: 25e6, step: 1e5, scale: 1e6 },
-  'min-bitrate': { label: 'Bit rate at least (Mbit/s)', min: 1e5, max: 25e6, step: 1e5, scale: 1e6 },
+  bitrate: { label: 'Bit rate', min: 1e5, max: 25e6, step: 1e5 },
+  'min-bitrate': { label: 'Bit rate at least', min: 1e5, max: 25e6, step: 1e5 },
   quality: { label: 'JPEG quality', min: 1, max: 100 },
   gop: { label: 'Frames from key frame to key frame', min: 1, max: 600 },
+};
+const UNITS = {
+  bytes: { scale: 2 ** 20, unit: 'MiB' },
+  'bits/s': { scale: 1e6, unit: 'Mbit/s' },
 };
 const KINDS = { boolean: 'bool', integer: 'int', number: 'float', choice: 'menu', string: 'text', list: 'text' };
 const SLIDER_MOST = 1e5; // a slider over more steps than this hits nothing
@@ -22,13 +26,14 @@ class Panel {
   #path;
   #say;
   #shape = '';
+  #absent = false;
   #fields = new Map();
 
   constructor(section, path, say) {
     this.#section = section;
     this.#path = path;
     this.#say = say;
-    setInterval(() => !document.hidden && !section.hidden && this.refresh(), REFRESH_MS);
+    setInterval(() => !document.hidden && !this.#absent && this.refresh(), REFRESH_MS);
   }
 
   /** Read all values; the section stays hidden when there are none to read. `all`: also where the user is. */
@@ -36,6 +41,7 @@ class Panel {
     try {
       const answer = await request('GET', this.#path);
       const items = answer ? this.describe(answer) : [];
+      this.#absent = answer === null;
       this.#section.hidden = items.length === 0;
       this.#show(items, all);
     } catch {
@@ -100,6 +106,7 @@ function normal(about) {
   const choices = about.choices?.map((c) => (typeof c === 'object' ? c : { value: c, name: c }));
   const kind = KINDS[about.type] ?? about.type;
   const wide = (about.max - about.min) / (about.step || 1) > SLIDER_MOST;
-  const unit = about.unit && !about.scale ? ` (${about.unit})` : '';
-  return { ...about, label: about.label ?? words(about.name) + unit, kind, choices, wide };
+  const { scale, unit } = UNITS[about.unit] ?? about;
+  const label = (about.label ?? words(about.name)) + (unit ? ` (${unit})` : '');
+  return { ...about, label, kind, choices, wide, scale };
 }

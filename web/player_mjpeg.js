@@ -49,7 +49,6 @@ export class MjpegPlayer {
   }
 
   async #run(abort) {
-    let failures = 0;
     while (abort === this.#abort) {
       try {
         const answer = await fetch(address('stream.mjpg'), { signal: abort.signal, cache: 'no-store' });
@@ -57,12 +56,11 @@ export class MjpegPlayer {
         this.#number = 0;
         this.#hooks.opened();
         await this.#read(answer.body.getReader(), abort);
-        failures = 0;
-      } catch (e) {
-        if (abort.signal.aborted && abort !== this.#abort) return;
+      } catch {
+        // it is tried again, if it is still wanted
       }
       if (abort !== this.#abort) return;
-      this.#hooks.lost(++failures);
+      this.#hooks.lost();
       abort = this.#abort = new AbortController();
       await new Promise((resolve) => { this.#timer = setTimeout(resolve, RETRY_MS); });
     }

@@ -8,28 +8,29 @@ import { localNow } from './clock.js';
 
 const STEER_MS = 50;
 const JUMP_S = 0.4; // further behind than this: jump …
-const JUMP_FIRST_S = 0.1; // … and than this right after the stream has begun anew
+const JUMP_FIRST_S = 0.1; // … and than this while the stream is new
+const NEW_MS = 1000;
 const SPARE_LEAST_MS = 15; // between a frame's arrival and its turn
-const SPARE_MOST_MS = 120;
+const SPARE_MOST_MS = 70;
 const NEVER_MS = 1e9;
+const KEEP_S = 10; // of what has been shown
 
 export class MsePlayer {
   static label = 'Media Source';
   element = document.createElement('video');
   #hooks;
-  #JMuxer = null;
   #muxer = null;
+  #source = null; // of the video, its own
   #sps = '';
   #waiting = true; // for a key frame
-  #ready = false; // the media source is open: what jMuxer gets before is lost
-  #early = []; // units that came before that
+  #early = []; // units that came before it was open: jMuxer would lose them
   #cadence = new Cadence();
   #base = 0; // capture time of the media time 0
   #end = 0; // of the media time line, ms
   #frames = []; // { from, capture }: what is shown when
   #newest = { from: 0, arrived: 0 };
   #spare = SPARE_LEAST_MS;
-  #fresh = true; // since the stream began anew nothing was done about the distance
+  #begun = Infinity; // when the stream did, anew
   #starvedAt = 0;
   #timer = 0;
   #dropped = 0;
@@ -37,7 +38,8 @@ export class MsePlayer {
 
   static async supported() {
     const source = window.MediaSource ?? window.ManagedMediaSource;
-    return source?.isTypeSupported('video/mp4; codecs="avc1.42e01f"') ?? false;
+    if (!source?.isTypeSupported('video/mp4; codecs="avc1.42e01f"')) return false;
+    return import('./vendor/jmuxer-2.1.1.min.js').then(() => true, () => false); // only where it is needed
   }
 
   constructor(hooks) {
@@ -51,28 +53,17 @@ export class MsePlayer {
     video.addEventListener('error', () => this.#muxer && this.#rebuild());
     this.#timer = setInterval(() => this.#steer(), STEER_MS);
     this.#follow();
-    this.#load();
-  }
-
-  async #load() {
-    try {
-      await import('./vendor/jmuxer-2.1.1.min.js');
-      this.#JMuxer = globalThis.JMuxer;
-      this.#hooks.needKey();
-    } catch (e) {
-      this.#hooks.failed(e.message);
-    }
   }
 
   feed(unit) {
-    if (!this.#JMuxer) return;
     if (unit.key && unit.sps && unit.sps !== this.#sps) this.#begin(unit.sps);
     if (!this.#muxer || (this.#waiting && !unit.key)) {
       this.#hooks.needKey();
       return;
     }
+    if (this.#waiting) this.#begun = performance.now();
     this.#waiting = false;
-    if (this.#ready) this.#append(unit);
+    if (this.#source) this.#append(unit);
     else this.#early.push(unit);
   }
 
@@ -82,7 +73,7 @@ export class MsePlayer {
   }
 
   restart() {
-    this.#waiting = this.#fresh = true;
+    this.#waiting = true;
     this.#cadence.restart();
   }
 
@@ -100,30 +91,31 @@ export class MsePlayer {
     this.#sps = sps;
     this.#end = 0;
     this.#frames = [];
-    const muxer = this.#muxer = new this.#JMuxer({
+    const muxer = this.#muxer = new window.JMuxer({
       node: this.element,
       mode: 'video',
       flushingTime: 0, // each unit at once
       maxDelay: NEVER_MS, // it need not jump
-      onReady: () => muxer === this.#muxer && this.#opened(),
-      onError: () => queueMicrotask(() => this.#rebuild()),
-      onUnsupportedCodec: (codec) => this.#hooks.failed(`${codec} cannot be played`),
+      clearBuffer: false, // nor guess by the number of frames what is over
+      onReady: (again, source) => muxer === this.#muxer && this.#opened(source),
+      onError: () => queueMicrotask(() => muxer === this.#muxer && this.#rebuild()),
+      onUnsupportedCodec: (codec) => this.#hooks.failed(this, `${codec} cannot be played`),
     });
   }
 
-  #opened() {
-    this.#ready = true;
+  #opened(source) {
+    this.#source = source;
     this.#early.forEach((unit) => this.#append(unit));
     this.#early = [];
   }
 
   #endMuxer() {
     const muxer = this.#muxer;
-    this.#muxer = null;
-    this.#ready = false;
+    this.#muxer = this.#source = null;
     this.#early = [];
     this.#sps = '';
     muxer?.destroy();
+    this.element.replaceChildren(); // jMuxer's <source>, on an iPhone
   }
 
   #rebuild() {
@@ -176,9 +168,9 @@ export class MsePlayer {
 
   #starved() {
     // Each stop shows that the spare was too small for this network; it shrinks again in steer. Several in
-    // a moment are one: the rest is the way back from it.
+    // a moment are one: the rest is the way back from it. A jump is ours.
     const now = performance.now();
-    if (now - this.#starvedAt < STEER_MS * 10) return;
+    if (this.element.seeking || now - this.#starvedAt < STEER_MS * 10) return;
     this.#starvedAt = now;
     this.#spare = Math.min(SPARE_MOST_MS, this.#spare + 10);
   }
@@ -189,13 +181,13 @@ export class MsePlayer {
     if (!this.#muxer || ranges.length === 0 || video.seeking) return;
     if (video.paused && !document.hidden) video.play().catch(() => {});
     this.#count();
+    this.#trim();
     // Older browsers do not say when they show what, but their clock tells it roughly.
     if (!video.requestVideoFrameCallback) this.#report(video.currentTime * 1000, 0);
     this.#spare = Math.max(SPARE_LEAST_MS, this.#spare - 0.1);
     const wanted = this.#live() - this.#spare / 1000;
     const behind = wanted - video.currentTime;
-    const most = this.#fresh && !this.#waiting ? JUMP_FIRST_S : JUMP_S;
-    if (!this.#waiting && !video.paused) this.#fresh = false;
+    const most = performance.now() - this.#begun < NEW_MS ? JUMP_FIRST_S : JUMP_S;
     if (Math.abs(behind) > most) {
       video.currentTime = Math.max(ranges.start(ranges.length - 1), wanted);
       video.playbackRate = 1;
@@ -214,6 +206,13 @@ export class MsePlayer {
     return (from + since) / 1000;
   }
 
+  #trim() {
+    const buffer = this.#source?.readyState === 'open' && this.#source.sourceBuffers[0];
+    if (!buffer || buffer.updating || buffer.buffered.length === 0) return;
+    const over = this.element.currentTime - KEEP_S;
+    if (over - buffer.buffered.start(0) > KEEP_S) buffer.remove(0, over);
+  }
+
   #count() {
     const dropped = this.element.getVideoPlaybackQuality?.().droppedVideoFrames ?? 0;
     if (dropped > this.#dropped) this.#hooks.dropped(dropped - this.#dropped);
@@ -224,6 +223,6 @@ export class MsePlayer {
 /** In steps, because each change costs the browser something; none is seen on a picture without sound. */
 function rate(behind) {
   const size = Math.abs(behind);
-  const change = size > 0.15 ? 0.3 : size > 0.06 ? 0.1 : size > 0.015 ? 0.03 : 0;
+  const change = behind > 0.1 ? 0.8 : size > 0.05 ? 0.2 : size > 0.015 ? 0.03 : 0;
   return 1 + Math.sign(behind) * change;
 }

@@ -23,19 +23,15 @@ export class WebCodecsPlayer {
     return answer.supported;
   }
 
-  /** `hooks`: shown(capture, local time), dropped(n), needKey(), failed(why). */
+  /** `hooks`: shown(capture, local time), dropped(n), needKey(), failed(this, why). */
   constructor(hooks) {
     this.#hooks = hooks;
   }
 
   feed(unit) {
-    if (unit.key && !this.#prepare(unit.codec)) return;
-    if (this.#waiting && !unit.key) {
-      this.#skip();
-      return;
-    }
-    if (this.#decoder.decodeQueueSize > LATE_UNITS) {
-      this.#close();
+    if (this.#decoder?.decodeQueueSize > LATE_UNITS) this.#close();
+    const ready = unit.key ? this.#prepare(unit.codec) : !this.#waiting;
+    if (!ready) {
       this.#skip();
       return;
     }
@@ -97,7 +93,7 @@ export class WebCodecsPlayer {
     if (decoder !== this.#decoder) return;
     this.#close();
     this.#skip();
-    if (++this.#failures >= PATIENCE) this.#hooks.failed(error.message);
+    if (++this.#failures >= PATIENCE) this.#hooks.failed(this, error.message);
   }
 
   #close() {

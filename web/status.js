@@ -5,6 +5,9 @@
 import { address } from './api.js';
 
 const SAID_MS = 6000;
+const ANSWER_MS = 3000;
+const GONE = 'The camera does not answer. Trying again …';
+const FULL = 'The camera gives no picture here: too many may be watching. Trying again …';
 
 export class StatusLine {
   #state;
@@ -12,6 +15,7 @@ export class StatusLine {
   #said;
   #timer = 0;
   #now = '';
+  #away = false; // the camera; what comes meanwhile are pictures that say so
 
   constructor(state, cover, said) {
     this.#state = state;
@@ -24,21 +28,32 @@ export class StatusLine {
   }
 
   lost() {
-    this.#set('lost', 'No connection', 'The camera does not answer. Trying again …');
+    if (this.#now !== 'lost') this.#set('lost', 'No connection', GONE);
   }
 
-  live() {
-    if (this.#now !== 'live') this.#set('live', 'Live', '');
+  /** A picture has been shown. */
+  shown() {
+    const now = this.#away ? 'away' : 'live';
+    if (this.#now !== now) this.#set(now, this.#away ? 'Not live' : 'Live', '');
   }
 
-  /** Connected, and no picture: the program knows why. */
+  /** What the program says of its camera. */
+  camera({ state, why }) {
+    this.#away = state !== 'live';
+    this.#state.title = this.#away ? why : '';
+  }
+
+  /** No picture is shown: the program knows why. True: it has some. */
   async stalled() {
-    if (this.#now !== 'live' && this.#now !== 'connecting') return;
-    this.#set('stalled', 'No picture', 'Waiting for a picture …');
-    const answer = await fetch(address('healthz'), { cache: 'no-store' }).catch(() => null);
+    if (this.#now !== 'lost' && this.#now !== 'stalled') this.#set('stalled', 'No picture', 'Waiting for a picture …');
+    const options = { cache: 'no-store', signal: AbortSignal.timeout(ANSWER_MS) };
+    const answer = await fetch(address('healthz'), options).catch(() => null);
     if (answer?.status === 503 && this.#now === 'stalled') {
       this.#cover.textContent = (await answer.text()).trim();
+    } else if (this.#now === 'lost') {
+      this.#cover.textContent = answer?.ok ? FULL : GONE;
     }
+    return answer?.ok ?? false;
   }
 
   #set(now, word, cover) {

@@ -7,7 +7,7 @@ import { socketAddress } from './api.js';
 import { Cadence } from './cadence.js';
 import { inspect } from './h264.js';
 
-const RETRY_MS = [250, 500, 1000, 2000, 5000];
+const RETRY_MS = [250, 500, 1000, 2000];
 const SILENT_MS = 10000;
 const TRAILER = 8;
 
@@ -17,9 +17,9 @@ export class H264Stream {
   #timer = 0;
   #failures = 0;
   #heard = 0;
-  cadence = new Cadence();
+  #cadence = new Cadence();
 
-  /** `hooks`: unit(unit), bytes(n), missed(n), opened(), lost(failures in a row). */
+  /** `hooks`: unit(unit), bytes(n), missed(n), opened(), lost(). */
   constructor(hooks) {
     this.#hooks = hooks;
   }
@@ -41,7 +41,7 @@ export class H264Stream {
     const socket = new WebSocket(socketAddress('ws'));
     socket.binaryType = 'arraybuffer';
     this.#socket = socket;
-    this.cadence.restart();
+    this.#cadence.restart();
     const ours = (handle) => (event) => this.#socket === socket && handle(event);
     socket.addEventListener('open', ours(() => this.#hooks.opened()));
     socket.addEventListener('message', ours((event) => this.#receive(event.data)));
@@ -65,8 +65,8 @@ export class H264Stream {
 
   #lost() {
     this.stop();
-    this.#hooks.lost(++this.#failures);
-    const wait = RETRY_MS[Math.min(this.#failures, RETRY_MS.length) - 1];
+    this.#hooks.lost();
+    const wait = RETRY_MS[Math.min(this.#failures++, RETRY_MS.length - 1)];
     this.#timer = setTimeout(() => this.#connect(), wait * (0.8 + 0.4 * Math.random()));
   }
 
@@ -79,7 +79,7 @@ export class H264Stream {
     const capture = view.getUint32(0, true) + view.getUint32(4, true) * 2 ** 32;
     const data = new Uint8Array(message, 0, size);
     this.#hooks.bytes(message.byteLength);
-    const missed = this.cadence.add(capture);
+    const missed = this.#cadence.add(capture);
     if (missed > 0) this.#hooks.missed(missed);
     this.#hooks.unit({ data, capture, ...inspect(data) });
   }

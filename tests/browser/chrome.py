@@ -103,6 +103,7 @@ class Page:
         self.chrome = chrome
         self.errors = []
         self.requests = []
+        self.methods = []  # of these
         self.target = chrome.call("Target.createTarget", {"url": "about:blank"})["targetId"]
         self.session = chrome.call("Target.attachToTarget",
                                    {"targetId": self.target, "flatten": True})["sessionId"]
@@ -126,6 +127,7 @@ class Page:
             self.errors.append(f"{entry['text']} {entry.get('url', '')}")
         elif method == "Network.requestWillBeSent":
             self.requests.append(params["request"]["url"])
+            self.methods.append(params["request"]["method"])
         elif method == "Network.webSocketCreated":
             self.requests.append(params["url"])
 
@@ -146,12 +148,12 @@ class Page:
         self.call("Emulation.setEmulatedMedia", {"features": [
             {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]})
 
-    def key(self, key):
+    def key(self, key, ctrl=False):
         code = {"Tab": 9, "Enter": 13, " ": 32, "ArrowRight": 39}.get(key, 0)
         text = {"Enter": "\r", " ": " "}.get(key, "")
         for kind in ("keyDown", "keyUp"):
             self.call("Input.dispatchKeyEvent", {"type": kind, "key": key, "text": text if kind == "keyDown" else "",
-                                                 "windowsVirtualKeyCode": code})
+                                                 "windowsVirtualKeyCode": code, "modifiers": 2 if ctrl else 0})
 
     def screenshot(self, path, full=True):
         data = self.call("Page.captureScreenshot", {"format": "png", "captureBeyondViewport": full})["data"]

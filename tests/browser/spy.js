@@ -4,6 +4,7 @@
 // window.seen: { number, capture (microseconds of the camera's monotonic clock), at (Unix ms) }.
 (() => {
   const seen = (window.seen = []);
+  const origin = performance.timeOrigin; // a test may give the page another
   const scratch = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
 
   function crc16(bytes) {
@@ -41,7 +42,7 @@
   CanvasRenderingContext2D.prototype.drawImage = function (...args) {
     draw.apply(this, args);
     if (this.canvas.id === 'picture') {
-      note(this.canvas, this.canvas.width, this.canvas.height, performance.timeOrigin + performance.now());
+      note(this.canvas, this.canvas.width, this.canvas.height, origin + performance.now());
     }
   };
 
@@ -50,7 +51,7 @@
     if (!video || video.dataset.seen) return;
     video.dataset.seen = 'yes';
     const each = (now, about) => {
-      note(video, about.width, about.height, performance.timeOrigin + about.expectedDisplayTime);
+      note(video, about.width, about.height, origin + about.expectedDisplayTime);
       video.requestVideoFrameCallback(each);
     };
     video.requestVideoFrameCallback(each);
