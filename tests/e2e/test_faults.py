@@ -120,7 +120,8 @@ def test_receiver_killed_and_restarted(tmp_path):
     out = tmp_path / "out.mp4"
     r = receiver(out, "--sync", "300ms")
     with sender(r.port, *SMALL) as s:
-        wait_for(lambda: size(out) > 60000, "the file to grow")
+        # the second fragment has begun, so the first is whole
+        wait_for(lambda: size(out) > 60000 and top_boxes(out).count("moof") > 1, "the file to grow")
         r.kill()
         clean, why = decodes_cleanly(out)
         assert int(probe(out)["nb_read_packets"]) > 5
