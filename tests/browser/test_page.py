@@ -101,6 +101,7 @@ def check_age(page, player):
     return age
 
 
+@pytest.mark.measures
 @pytest.mark.parametrize("player", ["webcodecs", "mse", "mjpeg"])
 def test_plays(view, camera, player):
     page = view(player)
@@ -257,6 +258,7 @@ def test_asks_no_other_host(view, camera):
     assert hosts == {ours}
 
 
+@pytest.mark.measures
 @pytest.mark.parametrize("away", [2, 6])  # while it still takes the stream, and after it has let go
 @pytest.mark.parametrize("player", ["webcodecs", "mse", "mjpeg"])
 def test_live_again_after_background(view, browser, player, away):

@@ -236,6 +236,7 @@ def test_no_pictures(tmp_path, body, line):
         s.stop()
 
 
+@pytest.mark.waits
 def test_silence_ends_it(tmp_path, clips):
     cam = shell_script(tmp_path / "cam", f"cat {clips['mjpeg']}; sleep 1000")
     with command(str(cam)) as s:

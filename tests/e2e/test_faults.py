@@ -156,6 +156,7 @@ def test_receiver_away_at_first(tmp_path):
     assert_all_are_there(numbers(out), sent)
 
 
+@pytest.mark.waits
 def test_sender_killed(tmp_path):
     """The receiver closes the file after its time-out, and it is a plain file."""
     out = tmp_path / "out.mp4"

@@ -399,6 +399,7 @@ def test_a_header_injected_by_a_query_stays_there(shared):
     assert r.status == 404 and "set-cookie" not in r.headers
 
 
+@pytest.mark.waits
 def test_slow_heads_are_given_up(shared):
     began = time.monotonic()
     with visit(shared.port, timeout=20) as silent, visit(shared.port, timeout=20) as slow:

@@ -369,6 +369,7 @@ def test_a_server_that_says_nothing(tmp_path):
     assert sent["outputs"][1]["sent"] == sent["encoded"] == len(numbers(out))
 
 
+@pytest.mark.waits
 def test_a_server_that_freezes(tmp_path):
     """In the middle of the stream: it alone is given up after 10 s, and tried again."""
     port, got, out = free_port(), tmp_path / "got.flv", tmp_path / "out.mkv"

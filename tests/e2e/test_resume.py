@@ -81,6 +81,7 @@ def test_receiver_killed_again_and_again(tmp_path):
     assert stream["received"] == stream["written"] == frames(stream["files"][0])
 
 
+@pytest.mark.waits
 def test_the_same_session_after_its_file_was_closed(tmp_path):
     """What the closing of the file synced is not asked for again, and the new file begins behind it."""
     with receiver(tmp_path / "%n.mp4", "--sync", "1h") as r:
