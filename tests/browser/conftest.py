@@ -3,6 +3,10 @@ import pytest
 from lab import SMALL, SPY, chrome, pcs, serving
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "measures: how old pictures are; ctest runs nothing beside it")
+
+
 @pytest.fixture(scope="session")
 def browser():
     with chrome.Chrome("--ignore-certificate-errors", "--host-resolver-rules=MAP camera.local 127.0.0.1") as b:

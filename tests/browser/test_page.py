@@ -11,6 +11,7 @@ from lab import FAKE_CAMERA, ages, check_age, chrome, figure, pcs, player_of, se
 pytestmark = pytest.mark.skipif(not chrome.CHROMIUM, reason="there is no chromium")
 
 
+@pytest.mark.measures
 @pytest.mark.parametrize("player", ["webcodecs", "mse", "mjpeg"])
 def test_plays(view, player):
     page = view(player)
@@ -34,6 +35,7 @@ SKEW = """(() => {
 })();"""
 
 
+@pytest.mark.measures
 @pytest.mark.parametrize("player", ["webcodecs", "mse", "mjpeg"])
 def test_age_is_true_when_clocks_differ(view, player):
     page = view(player, more=SKEW)

@@ -127,6 +127,7 @@ def test_lets_go_when_opened_in_the_background(view, small):
     pcs.wait_for(lambda: not watching(small.url), "the stream to be let go", 15)
 
 
+@pytest.mark.measures
 @pytest.mark.parametrize("away", [2, 6])  # while it still takes the stream, and after it has let go
 @pytest.mark.parametrize("player", WAYS)
 def test_live_again_after_background(view, browser, player, away):

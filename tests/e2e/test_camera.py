@@ -138,6 +138,7 @@ def test_unplugged_and_back(tmp_path, lab):
     assert decodes_cleanly(out)[0]
 
 
+@pytest.mark.waits
 def test_a_stall_of_ten_seconds(tmp_path, lab):
     """Without stand-ins (test_standby.py) the silence is a gap."""
     out = tmp_path / "out.mp4"

@@ -222,6 +222,8 @@ def test_script_without_its_interpreter(tmp_path):
     ("exec yes hello", 'prints no JPEG or H.264 pictures but text: "hello hello'),
     ("exec cat /dev/urandom", "prints no JPEG or H.264 pictures but bytes that begin with"),
     ("exec cat /dev/zero", "prints no JPEG or H.264 pictures but bytes that begin with 00 00 00 00"),
+    # 40 bytes of it are quoted, which ends in the middle of a letter
+    ("printf '\\001'; exec yes " + 40 * "\u00e9", "pictures but bytes that begin with 01 c3 a9 c3"),
     ("echo waiting for the camera; sleep 60", 'pictures but text: "waiting for the camera"'),
     (f"exec {FFMPEG} -c:v libx264 -f mpegts -", "pictures but MPEG-TS"),
 ])
@@ -234,6 +236,7 @@ def test_no_pictures(tmp_path, body, line):
         s.stop()
 
 
+@pytest.mark.waits
 def test_silence_ends_it(tmp_path, clips):
     cam = shell_script(tmp_path / "cam", f"cat {clips['mjpeg']}; sleep 1000")
     with command(str(cam)) as s:

@@ -86,6 +86,7 @@ def test_sender_that_is_delivering(tmp_path):
     assert summary["outputs"][0]["sent"] == summary["encoded"] and summary["outputs"][0]["acked"] == 0
 
 
+@pytest.mark.waits
 def test_sender_gives_up_who_only_throws_it_out(tmp_path):
     """Being let in again and again is no progress: a finished stream does not try for ever. Status 1,
     and the summary says why."""

@@ -120,7 +120,8 @@ def test_receiver_killed_and_restarted(tmp_path):
     out = tmp_path / "out.mp4"
     r = receiver(out, "--sync", "300ms")
     with sender(r.port, *SMALL) as s:
-        wait_for(lambda: size(out) > 60000, "the file to grow")
+        # the second fragment has begun, so the first is whole
+        wait_for(lambda: size(out) > 60000 and top_boxes(out).count("moof") > 1, "the file to grow")
         r.kill()
         clean, why = decodes_cleanly(out)
         assert int(probe(out)["nb_read_packets"]) > 5
@@ -155,6 +156,7 @@ def test_receiver_away_at_first(tmp_path):
     assert_all_are_there(numbers(out), sent)
 
 
+@pytest.mark.waits
 def test_sender_killed(tmp_path):
     """The receiver closes the file after its time-out, and it is a plain file."""
     out = tmp_path / "out.mp4"

@@ -131,6 +131,7 @@ def test_ten_thousand_connections(tmp_path):
     assert {s["name"]: s["written"] for s in summary["streams"]} == {"before": 20, "meanwhile": 20}
 
 
+@pytest.mark.waits
 def test_a_peer_that_says_nothing(tmp_path):
     with receiver(tmp_path / "out.mp4") as r:
         peer = wire.Peer.connect(r.port)
@@ -301,6 +302,7 @@ def test_a_sender_behind_a_wrong_port_says_what_is_there(tmp_path):
             s.stop()
 
 
+@pytest.mark.waits
 def test_a_receiver_that_never_answers_or_never_reads(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as server:
         with sender(server.getsockname()[1], "--width", 320, "--height", 240, "--fps", 60,

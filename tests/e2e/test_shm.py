@@ -130,7 +130,9 @@ def test_the_end_is_noticed(name):
         status, summary = s.end(30)
         assert status == 0
         flow = result(c)
-        assert flow[0] == 3 and flow[1] == summary["outputs"][0]["sent"] > 0 and flow[2] == 0
+        assert flow[0] == 3 and flow[2] == 0
+        # it began with the newest there was, when it had got that far
+        assert 0 <= summary["outputs"][0]["sent"] - flow[1] < 10 < flow[1]
 
 
 # ---- nobody disturbs anybody ----

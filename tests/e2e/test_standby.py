@@ -169,6 +169,7 @@ def test_a_camera_that_never_comes(tmp_path, clips):
     assert all(is_standby(p) for p in frames(out))
 
 
+@pytest.mark.waits
 def test_switched_off(tmp_path, clips):
     lab, out = Lab(tmp_path, clips["MJPG"]), tmp_path / "out.mp4"
     with receiver(out, "--sync", "200ms") as r, \

@@ -342,6 +342,7 @@ def test_who_wishes_without_end(tmp_path):
     assert keys <= 3 + 2.2 * (seconds + 3), (keys, seconds)
 
 
+@pytest.mark.waits
 def test_a_peer_that_says_nothing_is_told_so(tmp_path):
     with service() as s:
         peer = wire.Peer.connect(s.port)

@@ -155,7 +155,8 @@ static void readers_are_known(void **state)
 struct run {
     pthread_t thread;
     bool slow;
-    uint64_t got, missed, last, torn, valid;
+    _Atomic uint64_t last;
+    uint64_t got, missed, torn, valid;
 };
 
 static void *read_all(void *arg)
@@ -164,6 +165,7 @@ static void *read_all(void *arg)
     struct pcs_shm_frame f;
     struct pcs_shm *shm;
     if (pcs_shm_open(&shm, name, PCS_SHM_OLDEST, LONG_MS) < 0) {
+        r->last = UINT64_MAX; /* nobody waits for it */
         return NULL;
     }
     while (pcs_shm_next(shm, &f, LONG_MS) == 0) {
@@ -179,6 +181,16 @@ static void *read_all(void *arg)
     return NULL;
 }
 
+/* As a camera does: whoever reads is never half a ring behind. */
+static void wait_for_all(struct run *runs, size_t count, uint64_t seq)
+{
+    for (size_t i = 0; i < count; i++) {
+        while (runs[i].last < seq) {
+            sched_yield();
+        }
+    }
+}
+
 static void flood(size_t map_size, uint64_t frames, struct run *runs, size_t count, bool gentle)
 {
     struct shm_segment *s = produce(map_size);
@@ -187,8 +199,8 @@ static void flood(size_t map_size, uint64_t frames, struct run *runs, size_t cou
     }
     for (uint64_t i = 1; i <= frames; i++) {
         put(s, i, 1 + i * 37 % 3000);
-        if (gentle) {
-            (void)usleep(500); /* the camera's rate, times thirty */
+        if (gentle && i > 30) {
+            wait_for_all(runs, count, i - 30);
         }
     }
     for (size_t i = 0; i < count; i++) {
