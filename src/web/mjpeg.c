@@ -20,8 +20,8 @@ struct part *mjpeg_hello(const struct client *c, const struct web_request *r)
     size_t n = reply_start(c, r, 200, head);
     n += (size_t)snprintf(head + n, sizeof head - n,
                           "Content-Type: " MJPEG_TYPE "\r\n"
-                          "Cache-Control: no-store\r\nConnection: close\r\n\r\n%s",
-                          r->is_head ? "" : "--" MJPEG_BOUNDARY "\r\n");
+                          "Cache-Control: no-store\r\nConnection: close\r\n\r\n"
+                          "--" MJPEG_BOUNDARY "\r\n");
     return part_new(NULL, head, n, NULL, 0);
 }
 
