@@ -41,8 +41,7 @@ struct pcs_shm;
 
 enum pcs_shm_open_flags {
     PCS_SHM_OLDEST = 1, /* begin with the oldest frame there is; else with the newest key frame */
-    PCS_SHM_NEWEST =
-        2, /* always the newest key frame next (JPEG, raw: each is one), if that is ahead */
+    PCS_SHM_NEWEST = 2, /* always the newest key frame next, if ahead (JPEG, raw: each is one) */
 };
 
 enum pcs_shm_frame_flags {
@@ -113,6 +112,7 @@ struct pcs_shm_producer {
     uint64_t epoch;     /* another one for each start of a producer */
     int64_t started_us; /* since the Unix epoch */
     uint32_t pid;       /* as it sees itself */
+    uint32_t uid;       /* whose the memory is, as the kernel says: anybody may take a free name */
     char name[64];      /* --name: what the camera is called */
 };
 PCS_SHM_API void pcs_shm_get_producer(const struct pcs_shm *shm, struct pcs_shm_producer *out);

@@ -83,6 +83,7 @@ static int check(struct segment *s)
     if (fstat(s->fd, &st) < 0) {
         return -errno;
     }
+    s->uid = st.st_uid;
     if (!S_ISREG(st.st_mode) ||
         pread(s->fd, &s->head, sizeof s->head, 0) != (ssize_t)sizeof s->head) {
         return -EBADMSG;

@@ -20,6 +20,7 @@ struct segment {
     size_t mapped;
     size_t readable;      /* of it, what the file had when it was last measured */
     struct shm_head head; /* a copy, checked; what changes in it is of no use */
+    uint32_t uid;         /* of the file's owner */
 };
 
 /* What a public struct pcs_shm is. */

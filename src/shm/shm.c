@@ -88,7 +88,8 @@ void pcs_shm_get_producer(const struct pcs_shm *shm, struct pcs_shm_producer *ou
     const struct shm_head *head = &shm->segment.head;
     *out = (struct pcs_shm_producer){ .epoch = head->epoch,
                                       .started_us = head->started_us,
-                                      .pid = head->pid };
+                                      .pid = head->pid,
+                                      .uid = shm->segment.uid };
     memcpy(out->name, head->name, sizeof out->name);
     out->name[sizeof out->name - 1] = 0;
 }

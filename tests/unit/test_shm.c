@@ -104,6 +104,7 @@ static void one_frame(void **state)
     pcs_shm_get_producer(shm, &p);
     assert_string_equal(p.name, "door");
     assert_int_equal(p.pid, getpid());
+    assert_int_equal(p.uid, getuid());
     assert_int_equal(pcs_shm_next(shm, &f, 0), -ETIMEDOUT);
     assert_int_equal(pcs_shm_next(shm, &f, 20), -ETIMEDOUT);
     put(s, 5, 100);
