@@ -36,6 +36,7 @@
 #define COOKIE_US     (30 * CLOCK_S)
 #define LOG_PERIOD_US (5 * CLOCK_S)
 #define FRAME_US      33333 /* when the rate is not known */
+#define LINE_FULL_US  (4 * CLOCK_MS)
 
 struct udp_config {
     const char *port; /* NULL: off */
@@ -235,6 +236,10 @@ static int send_due(struct sink *s, struct udp_client *c, int64_t now_us)
     int code = udp_train_send(&c->train, s->fd, &c->route, now_us);
     if (code >= 0 || code == -EAGAIN) {
         return code;
+    }
+    if (code == -ENOBUFS) { /* the line's queue is full; nothing tells when it has room again */
+        c->train.due_us = now_us + LINE_FULL_US;
+        return 1;
     }
     c->route.plain |= is_about_cutting(code);
     return udp_train_send(&c->train, s->fd, &c->route, now_us);

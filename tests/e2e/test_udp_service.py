@@ -314,6 +314,23 @@ def test_link_local_addresses(far):
         s.stop()
 
 
+def test_a_line_that_is_too_slow(far):
+    """Its queue is shorter than a picture: fewer pictures come, each of them whole."""
+    slow = "tc qdisc add dev v0 root tbf rate 16mbit burst 40k limit 80k"
+    if subprocess.run(["ip", "netns", "exec", far[0], *slow.split()], capture_output=True).returncode:
+        pytest.skip("no tbf here")
+    with service("--address", "0.0.0.0", size=("--width", 1280, "--height", 720, "--fps", 30),
+                 prefix=("ip", "netns", "exec", far[0])) as s:
+        c = udp.Client(s.port, "10.99.0.1", make=lambda: socket_at(far[1], "10.99.0.2")).registered()
+        c.socket.settimeout(20)
+        began = len(c.ids)
+        for _ in range(20):
+            c.payload()
+        assert min(c.sizes[1:]) > 80_000  # the first may be a stand-in
+        assert len(c.ids) - began <= 40, "most of what begins comes whole"
+        s.stop()
+
+
 def test_a_stranger_who_never_asked_is_left_alone(far):
     """Somebody lies about an address of our own network: its host says that nobody is there, and that is it."""
     with service("--address", "0.0.0.0", prefix=("ip", "netns", "exec", far[0])) as s:

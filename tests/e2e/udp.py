@@ -10,8 +10,9 @@ import cv2
 
 
 class Client:
-    def __init__(self, port, host="127.0.0.1", request=b"REGISTER_CLIENT"):
-        self.socket = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
+    def __init__(self, port, host="127.0.0.1", request=b"REGISTER_CLIENT", make=None):
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.socket = make() if make else socket.socket(family, socket.SOCK_DGRAM)
         self.socket.settimeout(20)
         self.server = (host, port)
         self.ids, self.sizes = [], []
