@@ -182,6 +182,15 @@ def test_looks(view, look):
     shoot(page, look)
 
 
+def test_a_phone_on_its_side_is_filled(view):
+    page = view("webcodecs", width=844, height=390, phone=True)
+    pcs.wait_for(lambda: page.js("stage.clientHeight") > 340, "a large picture")
+    assert page.js("stage.clientHeight <= innerHeight && document.documentElement.scrollWidth <= innerWidth")
+    page.js("scrollTo(0, 1000)")
+    assert page.js("stage.getBoundingClientRect().top") < 0, "it hides what is below it"
+    shoot(page, "phone-aside")
+
+
 def test_keyboard_reaches_everything(view):
     page = view("webcodecs")
     wanted = set(page.js("[...document.querySelectorAll('button, select, input, a, summary, #stage')]"
