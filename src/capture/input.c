@@ -5,28 +5,20 @@
  */
 #include <errno.h>
 #include <libavcodec/bsf.h>
-#include <libavformat/avformat.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "capture/source.h"
 #include "input_clock.h"
 #include "input_decode.h"
+#include "input_demux.h"
 #include "input_frames.h"
-#include "input_pipe.h"
 #include "pace.h"
 #include "pcs/clock.h"
 #include "pcs/frame.h"
 #include "pcs/log.h"
 #include "pcs/stop.h"
-#include "pcs/text.h"
-#include "pcs/thread.h"
 
-#define RAW_BYTES   "65536"
-#define OPEN_US     (10 * CLOCK_S) /* the longest that connecting and probing may take */
-#define SILENCE_US  (5 * CLOCK_S)  /* a live stream that says nothing for so long is broken */
-#define SERVER_US   (30 * CLOCK_S) /* … a server that keeps us waiting for a file */
 #define DEFAULT_FPS 25
 /* Packets of a local file are read in batches: libavformat's code and tables have left the caches by
  * the time a single next frame is due. */
@@ -39,12 +31,9 @@ struct input_config {
 
 struct source {
     const struct input_config *config;
-    char name[200]; /* of the input, for logs and viewers: without passwords */
     struct source_wish wish;
     struct stop *stop;
-    AVIOContext *pipe; /* when the input is one */
-    AVFormatContext *demux;
-    AVStream *stream;
+    struct input_demux demux;
     AVBSFContext *filter;         /* when packets pass through */
     struct input_decode *decoder; /* when they do not */
     AVPacket *packet;
@@ -52,14 +41,10 @@ struct source {
     struct format format;
     struct input_clock clock;
     int timer;
-    bool live;                  /* comes in real time by itself */
-    bool timed;                 /* has time stamps of its own */
     bool ended;                 /* the filter or decoder is being drained */
     bool any;                   /* a frame came since the beginning: a loop over nothing must end */
     struct frame *ahead[AHEAD]; /* read, and not yet due */
     unsigned ahead_first, ahead_count;
-    int64_t patience_us; /* how long libav may wait; 0 = for ever */
-    int64_t deadline_us; /* … until when, for the interrupt callback; 0 = for ever */
 };
 
 static const struct option_def input_options[] = {
@@ -79,66 +64,6 @@ static bool input_implied(const void *config)
     return ((const struct input_config *)config)->url != NULL;
 }
 
-/* libav asks now and then during everything that may block. */
-static int interrupted(void *arg)
-{
-    const struct source *s = arg;
-    return stop_requested(s->stop) || (s->deadline_us != 0 && clock_now_us() > s->deadline_us);
-}
-
-static void be_patient(struct source *s, int64_t patience_us)
-{
-    s->patience_us = patience_us;
-    s->deadline_us = patience_us ? clock_now_us() + patience_us : 0;
-}
-
-static bool is_local(const char *url)
-{
-    return !strstr(url, "://") || strncmp(url, "file:", 5) == 0;
-}
-
-static bool starts_with_any(const char *text, const char *const *starts)
-{
-    for (; *starts; starts++) {
-        if (strncmp(text, *starts, strlen(*starts)) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Does the other side set the pace? Pipes do; HTTP when it cannot be rewound and has no length. */
-static bool is_live(const struct source *s)
-{
-    static const char *const streams[] = { "rtsp", "rtp",  "udp", "srt",  "rtmp",
-                                           "tcp:", "unix", "sdp", "tls:", NULL };
-    const AVIOContext *io = s->demux->pb;
-    if (is_local(s->config->url)) {
-        return s->pipe != NULL;
-    }
-    if (starts_with_any(s->config->url, streams)) {
-        return true;
-    }
-    return s->demux->duration <= 0 && !(io && io->seekable & AVIO_SEEKABLE_NORMAL);
-}
-
-/* Turns libav's error into ours, with a line that names the input. */
-static int fail(const struct source *s, int av_code, const char *what, struct err *err)
-{
-    char text[AV_ERROR_MAX_STRING_SIZE] = "";
-    if (av_code == AVERROR_EXIT && stop_requested(s->stop)) {
-        return -ECANCELED;
-    }
-    if (av_code == AVERROR_EXIT) {
-        return err_set(err, -ETIMEDOUT, "--input %s: nothing came for %d s", s->name,
-                       (int)(s->patience_us / CLOCK_S));
-    }
-    (void)av_strerror(av_code, text, sizeof text); /* unknown codes give a text, too */
-    bool useless = is_local(s->config->url) || av_code == AVERROR_PROTOCOL_NOT_FOUND ||
-                   av_code == AVERROR_DEMUXER_NOT_FOUND;
-    return err_set(err, useless ? -EINVAL : -EIO, "--input %s: %s: %s", s->name, what, text);
-}
-
 static void input_close(struct source *s)
 {
     if (!s) {
@@ -150,8 +75,7 @@ static void input_close(struct source *s)
     input_decode_close(s->decoder);
     av_bsf_free(&s->filter);
     av_packet_free(&s->packet);
-    avformat_close_input(&s->demux);
-    input_pipe_close(&s->pipe);
+    input_demux_close(&s->demux);
     input_frames_free(s->frames);
     if (s->timer >= 0) {
         close(s->timer);
@@ -159,64 +83,9 @@ static void input_close(struct source *s)
     free(s);
 }
 
-static int open_demuxer(struct source *s, struct err *err)
-{
-    AVDictionary *options = NULL;
-    s->demux = avformat_alloc_context();
-    if (!s->demux) {
-        return err_set(err, -ENOMEM, "input: out of memory");
-    }
-    s->demux->interrupt_callback = (AVIOInterruptCB){ .callback = interrupted, .opaque = s };
-    if (input_is_pipe(s->config->url)) {
-        int code = input_pipe_open(&s->pipe, s->config->url, s->stop);
-        if (code < 0) {
-            return fail(s, code, "cannot open it", err);
-        }
-        s->demux->pb = s->pipe;
-    }
-    be_patient(s, s->pipe ? 0 : OPEN_US);
-    /* Each is for some demuxers, and the others do not know it. A bare stream is read in pieces of
-     * 1 KiB unless told otherwise, which costs more than all the rest of carrying it. */
-    (void)av_dict_set(&options, "rtsp_flags", "prefer_tcp", 0);
-    (void)av_dict_set(&options, "raw_packet_size", RAW_BYTES, 0);
-    int code = avformat_open_input(&s->demux, s->config->url, NULL, &options);
-    av_dict_free(&options);
-    if (code < 0) {
-        return fail(s, code, "cannot open it", err);
-    }
-    s->live = is_live(s);
-    if (s->live) {
-        s->demux->max_analyze_duration = CLOCK_S;
-        s->demux->flags |= s->pipe ? 0 : AVFMT_FLAG_NOBUFFER; /* what was probed is old by then */
-    }
-    code = avformat_find_stream_info(s->demux, NULL);
-    return code < 0 ? fail(s, code, "cannot read it", err) : 0;
-}
-
-static int find_stream(struct source *s, struct err *err)
-{
-    int index = av_find_best_stream(s->demux, AVMEDIA_TYPE_VIDEO, -1, -1, NULL, 0);
-    if (index < 0) {
-        return err_set(err, is_local(s->config->url) ? -EINVAL : -EIO,
-                       "--input %s: there is no video in it", s->name);
-    }
-    for (unsigned i = 0; i < s->demux->nb_streams; i++) {
-        s->demux->streams[i]->discard = i == (unsigned)index ? AVDISCARD_DEFAULT : AVDISCARD_ALL;
-    }
-    s->stream = s->demux->streams[index];
-    const AVCodecParameters *p = s->stream->codecpar;
-    if (p->width < 1 || p->height < 1 || p->width > FORMAT_MAX_SIZE ||
-        p->height > FORMAT_MAX_SIZE) {
-        return err_set(err, is_local(s->config->url) ? -EINVAL : -EIO,
-                       "--input %s: a picture size of %dx%d is not supported", s->name, p->width,
-                       p->height);
-    }
-    return 0;
-}
-
 static enum format_id stream_format(const struct source *s)
 {
-    switch (s->stream->codecpar->codec_id) {
+    switch (s->demux.stream->codecpar->codec_id) {
     case AV_CODEC_ID_H264:
         return FORMAT_H264;
     case AV_CODEC_ID_MJPEG:
@@ -241,7 +110,7 @@ static bool has_start_codes(const AVCodecParameters *p)
 
 static int open_filter(struct source *s, struct err *err)
 {
-    const AVCodecParameters *p = s->stream->codecpar;
+    const AVCodecParameters *p = s->demux.stream->codecpar;
     s->format.id = stream_format(s);
     s->format.width = p->width;
     s->format.height = p->height;
@@ -257,11 +126,11 @@ static int open_filter(struct source *s, struct err *err)
         code = avcodec_parameters_copy(s->filter->par_in, p);
     }
     if (code >= 0) {
-        s->filter->time_base_in = s->stream->time_base;
+        s->filter->time_base_in = s->demux.stream->time_base;
         code = av_bsf_init(s->filter);
     }
     if (code < 0) {
-        return fail(s, code, "cannot repack its packets", err);
+        return input_demux_fail(&s->demux, code, "cannot repack its packets", err);
     }
     return 0;
 }
@@ -269,10 +138,10 @@ static int open_filter(struct source *s, struct err *err)
 static int open_decoder(struct source *s, struct err *err)
 {
     const struct input_decode_setup setup = {
-        .codec = s->stream->codecpar,
-        .time_base_num = s->stream->time_base.num,
-        .time_base_den = s->stream->time_base.den,
-        .live = s->live,
+        .codec = s->demux.stream->codecpar,
+        .time_base_num = s->demux.stream->time_base.num,
+        .time_base_den = s->demux.stream->time_base.den,
+        .live = s->demux.live,
         .wanted = s->wish.format,
         .frames = s->frames,
     };
@@ -285,18 +154,15 @@ static int open_decoder(struct source *s, struct err *err)
 
 static void set_rate(struct source *s)
 {
-    AVRational rate = av_guess_frame_rate(s->demux, s->stream, NULL);
-    /* Of a bare H.264 file libavformat makes stamps up, but does not claim to know its start. */
-    s->timed = !(s->demux->iformat->flags & AVFMT_NOTIMESTAMPS) &&
-               s->stream->start_time != AV_NOPTS_VALUE;
-    if (!s->timed && s->wish.fps > 0) {
+    AVRational rate = av_guess_frame_rate(s->demux.context, s->demux.stream, NULL);
+    if (!s->demux.timed && s->wish.fps > 0) {
         rate = (AVRational){ s->wish.fps, 1 };
     }
     bool known = rate.num > 0 && rate.den > 0;
     s->format.fps_num = known ? rate.num : 0;
     s->format.fps_den = known ? rate.den : 1;
     s->clock = (struct input_clock){
-        .live = s->live,
+        .live = s->demux.live,
         .frame_us = known ? av_rescale(CLOCK_S, rate.den, rate.num) : CLOCK_S / DEFAULT_FPS,
     };
 }
@@ -304,12 +170,12 @@ static void set_rate(struct source *s)
 static void log_opened(const struct source *s)
 {
     char text[64];
-    log_info("%s: %s, %s%s", s->name, format_describe(&s->format, text, sizeof text),
+    log_info("%s: %s, %s%s", s->demux.name, format_describe(&s->format, text, sizeof text),
              s->decoder ? "decoded from " : "passed through",
-             s->decoder ? avcodec_get_name(s->stream->codecpar->codec_id) : "");
+             s->decoder ? avcodec_get_name(s->demux.stream->codecpar->codec_id) : "");
     if ((s->wish.width > 0 && s->wish.width != s->format.width) ||
         (s->wish.height > 0 && s->wish.height != s->format.height)) {
-        log_warn("%s: the input's size stays; --width and --height are for cameras", s->name);
+        log_warn("%s: the input's size stays; --width and --height are for cameras", s->demux.name);
     }
 }
 
@@ -321,10 +187,7 @@ static int start(struct source *s, struct err *err)
     if (s->timer < 0 || !s->packet || !s->frames) {
         return err_set(err, s->timer < 0 ? s->timer : -ENOMEM, "input: out of memory or files");
     }
-    int code = open_demuxer(s, err);
-    if (code == 0) {
-        code = find_stream(s, err);
-    }
+    int code = input_demux_open(&s->demux, s->config->url, s->stop, err);
     if (code == 0) {
         code = passes_through(s) ? open_filter(s, err) : open_decoder(s, err);
     }
@@ -346,9 +209,6 @@ static int input_open(struct source **out, const struct source_wish *wish, const
     s->wish = *wish;
     s->stop = stop;
     s->timer = -1;
-    if (s->config->url) {
-        text_show_url(s->config->url, s->name, sizeof s->name);
-    }
     int code = s->config->url ? start(s, err)
                               : err_set(err, -EINVAL, "--source input needs --input");
     if (code < 0) {
@@ -362,19 +222,15 @@ static int input_open(struct source **out, const struct source_wish *wish, const
 
 static int64_t to_us(const struct source *s, int64_t time)
 {
-    return time == AV_NOPTS_VALUE || !s->timed
+    return time == AV_NOPTS_VALUE || !s->demux.timed
                ? INPUT_NO_TIME
-               : av_rescale_q(time, s->stream->time_base, (AVRational){ 1, 1000000 });
+               : av_rescale_q(time, s->demux.stream->time_base, (AVRational){ 1, 1000000 });
 }
 
 /* Back to the first packet, with everything downstream empty. */
 static int rewind_input(struct source *s)
 {
-    int64_t start = s->demux->start_time == AV_NOPTS_VALUE ? 0 : s->demux->start_time;
-    /* Bare and MPEG streams have no index to seek by, but begin where their file does. */
-    bool by_byte = !s->timed || s->demux->iformat->flags & AVFMT_TS_DISCONT;
-    int code = by_byte ? av_seek_frame(s->demux, -1, 0, AVSEEK_FLAG_BYTE)
-                       : avformat_seek_file(s->demux, -1, INT64_MIN, start, start, 0);
+    int code = input_demux_rewind(&s->demux);
     if (code < 0) {
         return code;
     }
@@ -390,39 +246,25 @@ static int rewind_input(struct source *s)
 
 static int at_end(struct source *s, struct err *err)
 {
-    if (s->live && !s->pipe) {
-        return err_set(err, -EIO, "--input %s: the stream ended", s->name);
+    if (s->demux.live && !s->demux.pipe) {
+        return err_set(err, -EIO, "--input %s: the stream ended", s->demux.name);
     }
-    if (!s->config->loop || !s->any || s->pipe) {
+    if (!s->config->loop || !s->any || s->demux.pipe) {
         return -ENODATA;
     }
     if (rewind_input(s) < 0) {
-        log_warn("%s: cannot be read again, so --loop ends here", s->name);
+        log_warn("%s: cannot be read again, so --loop ends here", s->demux.name);
         return -ENODATA;
     }
     return -EAGAIN;
 }
 
-/* The next packet of our stream into s->packet. libav's error. */
-static int read_packet(struct source *s)
-{
-    int code;
-    be_patient(s, s->pipe || is_local(s->config->url) ? 0 : s->live ? SILENCE_US : SERVER_US);
-    thread_idle(); /* a file or network may let us wait */
-    while ((code = av_read_frame(s->demux, s->packet)) >= 0 &&
-           s->packet->stream_index != s->stream->index) {
-        av_packet_unref(s->packet);
-    }
-    thread_busy();
-    return code;
-}
-
 /* One packet into the filter or decoder. 0, or our error. */
 static int feed(struct source *s, unsigned *lost, struct err *err)
 {
-    int code = read_packet(s);
+    int code = input_demux_read(&s->demux, s->packet);
     if (code < 0 && code != AVERROR_EOF) {
-        return fail(s, code, "cannot read on", err);
+        return input_demux_fail(&s->demux, code, "cannot read on", err);
     }
     AVPacket *packet = code == AVERROR_EOF ? NULL : s->packet;
     s->ended = !packet;
@@ -433,7 +275,7 @@ static int feed(struct source *s, unsigned *lost, struct err *err)
                       : av_bsf_send_packet(s->filter, packet);
     av_packet_unref(s->packet);
     if (code == AVERROR(ENOMEM)) {
-        return fail(s, code, "cannot go on", err);
+        return input_demux_fail(&s->demux, code, "cannot go on", err);
     }
     *lost += code < 0 && packet; /* damaged: the next one may be better */
     return 0;
@@ -458,7 +300,7 @@ static int receive_packet(struct source *s, struct frame **out)
     frame->format = s->format;
     frame->flags = key ? FRAME_KEY : 0;
     frame->capture_us = input_clock_next(&s->clock, stamp_us, clock_now_us());
-    if (s->timed && dts != AV_NOPTS_VALUE && pts != AV_NOPTS_VALUE && pts > dts) {
+    if (s->demux.timed && dts != AV_NOPTS_VALUE && pts != AV_NOPTS_VALUE && pts > dts) {
         frame->pts_delay_us = to_us(s, pts) - to_us(s, dts);
     }
     *out = frame;
@@ -482,7 +324,7 @@ static int receive_picture(struct source *s, struct frame **out)
 
 static int pace(struct source *s, struct frame *frame)
 {
-    int code = s->live ? 0 : pace_wait(s->timer, s->stop, frame->capture_us);
+    int code = s->demux.live ? 0 : pace_wait(s->timer, s->stop, frame->capture_us);
     if (code < 0) {
         frame_unref(frame);
     }
@@ -501,7 +343,7 @@ static int read_frame(struct source *s, struct frame **out, unsigned *lost, stru
         return at_end(s, err);
     }
     if (code == AVERROR(ENOMEM)) {
-        return fail(s, code, "cannot go on", err);
+        return input_demux_fail(&s->demux, code, "cannot go on", err);
     }
     *lost += code != AVERROR(EAGAIN);
     if (s->ended) {
@@ -513,7 +355,7 @@ static int read_frame(struct source *s, struct frame **out, unsigned *lost, stru
 
 static bool reads_ahead(const struct source *s)
 {
-    return !s->live && !s->decoder && !s->pipe && is_local(s->config->url);
+    return !s->demux.live && !s->decoder && !s->demux.pipe && input_demux_is_local(&s->demux);
 }
 
 /* The frames that come next, at least one. What ends the batch is met again by the next. */
