@@ -113,6 +113,7 @@ def test_a_camera_that_stalls(tmp_path, clips):
     with receiver(out, "--sync", "200ms") as r, lab.sender(r.port, "--format", "MJPG") as s:
         growing(out, 50000)
         lab.tell("stall")
+        settled(out)  # what was on its way has come
         growing(out, 6000)
         lab.tell("go")
         growing(out, 50000)
