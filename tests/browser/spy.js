@@ -4,7 +4,7 @@
 // window.seen: { number, capture (microseconds of the camera's monotonic clock), at (Unix ms) }.
 (() => {
   const seen = (window.seen = []);
-  const origin = performance.timeOrigin; // a test may give the page another
+  const origin = (window.trueOrigin = performance.timeOrigin); // a test may give the page another
   const scratch = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
 
   function crc16(bytes) {
