@@ -37,10 +37,21 @@ static void fail(struct pipeline *p, int code, const char *what)
     stop_request(p->stop);
 }
 
-/* Fatal only for the stream itself: a viewer who wants another codec does not end a recording. */
+/* Is there an output that always wants the stream? Those with a usual place serve whoever comes. */
+static bool must_encode(const struct pipeline *p)
+{
+    for (size_t i = 0; i < p->sink_count; i++) {
+        if (!p->sinks[i].backend->serve) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Fatal only for the stream itself, and not when just visitors want it: they do not end the program. */
 static void no_encoder(struct pipeline *p, const struct lane *lane, const struct err *err)
 {
-    if (lane == atomic_load(&p->first)) {
+    if (lane == atomic_load(&p->first) && must_encode(p)) {
         fail(p, err->code, err->text);
     } else {
         log_limited(&p->encoder_log, 60 * CLOCK_S, LOG_ERROR, "%s", err->text);

@@ -202,6 +202,15 @@ def test_a_client_that_falls_behind_goes_on_with_a_key_frame():
     assert [o for o in summary["outputs"] if o["kind"] == "ws"][0]["skipped"] > 0
 
 
+def test_without_an_encoder_a_visitor_ends_nothing():
+    """It waits for nothing, the log says why, and the JPEGs go on."""
+    with site("--codec", "auto", "--encoder", "v4l2m2m") as p, visit(p.port) as v:
+        assert v.upgrade("/ws").status == 101
+        p.wait_log("error.*v4l2m2m")
+        assert get(p.port, "/snapshot").status == 200
+        assert p.stop()["encoded"] > 0
+
+
 def test_the_end_is_said(shared):
     with site("--duration", "2s", ws=True) as p, open_ws(p) as v:
         assert close_code(v) == 1001 and v.closed()
