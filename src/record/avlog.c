@@ -9,6 +9,7 @@
 
 #include "pcs/clock.h"
 #include "pcs/log.h"
+#include "pcs/text.h"
 
 static struct log_limit limit; /* the libraries' callback has no place for one of ours */
 
@@ -22,11 +23,8 @@ static void hide_secrets(char *line, size_t size)
 {
     char *at = strstr(line, "://");
     while (at) {
-        char *host = at + strlen("://"), *path = host + strcspn(host, "/? ");
-        for (char *c = host; c < path; c++) {
-            host = *c == '@' ? c + 1 : host;
-        }
-        memmove(at + strlen("://"), host, strlen(host) + 1);
+        char *who = at + strlen("://"), *host = who + text_login_size(who, strcspn(who, "/? "));
+        memmove(who, host, strlen(host) + 1);
         at = strstr(at + 1, "://");
     }
     char *url = strstr(line, "://"), *query = url ? strchr(url, '?') : NULL;

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "pcs/text.h"
+
 /* MPEG-TS where there is nothing better: it says by itself what it carries, and begins anywhere. */
 static const struct scheme {
     const char *name, *format;
@@ -76,10 +78,7 @@ static bool query_says(const char *query, const char *item)
 static void show(const struct scheme *scheme, const char *rest, struct publish_url *out)
 {
     size_t end = strcspn(rest, "?"), authority = strcspn(rest, "/?");
-    size_t start = 0;
-    for (size_t i = 0; i < authority; i++) {
-        start = rest[i] == '@' ? i + 1 : start;
-    }
+    size_t start = text_login_size(rest, authority);
     bool key = strncmp(scheme->name, "rtmp", 4) == 0;
     size_t keep = end;
     while (key && keep > authority && rest[keep - 1] == '/') {

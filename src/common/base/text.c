@@ -53,6 +53,12 @@ void text_clean(char *text, size_t size)
     }
 }
 
+size_t text_login_size(const char *authority, size_t size)
+{
+    const char *at = memrchr(authority, '@', size);
+    return at ? (size_t)(at - authority) + 1 : 0;
+}
+
 void text_show_url(const char *url, char *out, size_t size)
 {
     const char *rest = strstr(url, "://");
@@ -61,10 +67,7 @@ void text_show_url(const char *url, char *out, size_t size)
         return;
     }
     rest += 3;
-    size_t authority = strcspn(rest, "/?"), end = strcspn(rest, "?"), start = 0;
-    for (size_t i = 0; i < authority; i++) {
-        start = rest[i] == '@' ? i + 1 : start;
-    }
+    size_t start = text_login_size(rest, strcspn(rest, "/?")), end = strcspn(rest, "?");
     (void)snprintf(out, size, "%.*s%.*s%s", (int)(rest - url), url, (int)(end - start),
                    rest + start, rest[end] ? "?…" : "");
 }
